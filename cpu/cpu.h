@@ -1,0 +1,107 @@
+/* The processor, as the rest of the house sees it: VPs, their run loop, their lines, and the hooks through which a hypervisor
+ * answers for what it intercepts. cpu/ knows no Hyper-V.
+ *
+ * All VPs of a partition share one host thread; the caller gives them turns. `struct vcpu` is opaque outside cpu/.
+ */
+#ifndef ORRERY_CPU_CPU_H
+#define ORRERY_CPU_CPU_H
+
+#include "cpu/cost.h"
+#include "cpu/model.h"
+#include "cpu/state.h"
+#include "machine/machine.h"
+
+struct cpu;  /* all VPs of a partition, and what they share: model, costs, decoded code */
+struct vcpu; /* one VP */
+
+enum msr_outcome { MSR_OK, MSR_GP, MSR_NOT_MINE };
+
+/* All may be NULL. They are called at an exact moment (machine_now() is right), before anything is committed. */
+struct cpu_hooks {
+    void *owner;
+    /* A CPUID leaf the hypervisor owns or changes: `r` holds the processor's own answer. */
+    void (*cpuid)(void *owner, struct vcpu *vp, uint32_t leaf, uint32_t subleaf, struct cpuid_result *r);
+    /* MSRs that cpu/ does not know; MSR_NOT_MINE and MSR_GP both raise #GP(0). */
+    enum msr_outcome (*rdmsr)(void *owner, struct vcpu *vp, uint32_t msr, uint64_t *value);
+    enum msr_outcome (*wrmsr)(void *owner, struct vcpu *vp, uint32_t msr, uint64_t value);
+    /* VMCALL or VMMCALL. Returns a vector to raise (VEC_UD, VEC_GP) or -1 when done; it reads and writes registers through
+     * vp_gpr()/vp_set_gpr(). `*again` true repeats the instruction (RIP stays). Without a hook: #UD. */
+    int (*hypercall)(void *owner, struct vcpu *vp, bool is_vmcall, bool *again);
+    /* An EOI for a level-triggered vector went out on the bus (to the IOAPIC). */
+    void (*eoi)(void *owner, uint8_t vector);
+    /* The external interrupt controller (8259 pair) is acknowledged: it answers its vector. */
+    uint8_t (*extint_acknowledge)(void *owner);
+    /* A VP was woken, halted, started or shut down: the scheduler may look again. */
+    void (*activity)(void *owner, struct vcpu *vp);
+};
+
+enum translation_policy { TRANSLATE_FRESH, TRANSLATE_STALEST };
+
+struct cpu_config {
+    struct cpu_model model;
+    const struct cost_table *cost;
+    unsigned vps; /* 1..240; VP i has APIC id i */
+    enum translation_policy policy;
+    uint64_t seed; /* for RDRAND and RDSEED */
+    /* For tests: host-side caches made small, or emptied every so many block entries; never visible to the guest. 0: default. */
+    unsigned host_tlb_entries, host_cache_flush_every;
+};
+
+struct cpu *cpu_create(struct machine *m, const struct cpu_config *config, const struct cpu_hooks *hooks);
+void cpu_destroy(struct cpu *c);
+struct vcpu *cpu_vp(struct cpu *c, unsigned index);
+unsigned cpu_vps(const struct cpu *c);
+/* Power-on reset of all VPs (SDM 3A §9.1.1): VP 0 at F000:FFF0, others wait for SIPI. */
+void cpu_reset(struct cpu *c);
+void cpu_state(struct state *s, struct cpu *c);
+/* Takes back every write permission that the software TLBs hold; to be called before memory_digest(). */
+void cpu_drop_writable(struct cpu *c);
+
+/* ---- running ---- */
+
+enum vp_stop {
+    STOP_UNTIL,    /* the clock reached `until` (first boundary at or after it) */
+    STOP_HALT,     /* the VP is not runnable any more: HLT, MWAIT, wait for SIPI */
+    STOP_PAUSE,    /* PAUSE: the turn ends */
+    STOP_SHUTDOWN, /* triple fault */
+    STOP_REQUEST,  /* vp_stop() was called from a hook or device */
+};
+/* Runs from clock.cycle on; on return clock.cycle is the boundary reached. */
+enum vp_stop vp_run(struct vcpu *vp, uint64_t until_cycle);
+/* From within a callback: the running VP must return at the first boundary at or after `cycle`. */
+void vp_deadline(struct vcpu *vp, uint64_t cycle);
+/* From within a callback: return STOP_REQUEST at the next boundary. */
+void vp_stop(struct vcpu *vp);
+bool vp_runnable(const struct vcpu *vp); /* running, or halted with something that wakes it */
+
+/* ---- lines and state ---- */
+
+unsigned vp_index(const struct vcpu *vp);
+struct machine *vp_machine(const struct vcpu *vp);
+void vp_get_state(const struct vcpu *vp, struct vp_state *s);
+/* False with nothing changed when the state is impossible (state came from outside). */
+bool vp_set_state(struct vcpu *vp, const struct vp_state *s);
+uint64_t vp_gpr(const struct vcpu *vp, unsigned r);
+void vp_set_gpr(struct vcpu *vp, unsigned r, uint64_t value);
+unsigned vp_cpl(const struct vcpu *vp);
+bool vp_in_long_mode(const struct vcpu *vp);  /* EFER.LMA */
+bool vp_in_64bit_mode(const struct vcpu *vp); /* EFER.LMA and CS.L */
+uint64_t vp_tsc(const struct vcpu *vp);
+void vp_set_nmi(struct vcpu *vp);
+/* The 8259's INTR output, wired to every local APIC's LINT0 (and to a VP whose local APIC is disabled). */
+void cpu_set_extint(struct cpu *c, bool level);
+void cpu_set_a20(struct cpu *c, bool on);
+/* Linear to physical by this VP's tables, without setting A or D bits and without faults; false when not mapped. */
+bool vp_translate(struct vcpu *vp, gva_t linear, gpa_t *physical);
+
+struct vp_account {
+    uint64_t instructions;  /* retired */
+    uint64_t guest_cycles;  /* without events */
+    uint64_t event_cycles[EXIT_REASONS];
+    uint64_t events[EXIT_REASONS];
+};
+struct vp_account vp_account(const struct vcpu *vp);
+/* For a hook: charges an event's cost to the running VP on top of what cpu/ charges by itself (e.g. by hypercall code). */
+void vp_charge(struct vcpu *vp, enum vp_exit reason, uint64_t cycles);
+
+#endif

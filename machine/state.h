@@ -1,0 +1,59 @@
+/* One visitor for save, restore and digest.
+ *
+ * A component writes *one* function that names its fields in order; the visitor's mode decides whether the bytes go out,
+ * come in, or are hashed. So nothing can be saved and not restored, or observed and not hashed. Fields are little-endian,
+ * unpadded; a section has a name, a version and a length. A restored value that a running machine could never hold is
+ * refused by state_fail() with a message: a save file may come from an enemy.
+ */
+#ifndef ORRERY_MACHINE_STATE_H
+#define ORRERY_MACHINE_STATE_H
+
+#include "machine/types.h"
+
+enum state_mode { STATE_SAVE, STATE_RESTORE, STATE_DIGEST };
+
+struct state;
+
+enum state_mode state_mode(const struct state *s);
+static inline bool state_restoring(const struct state *s)
+{
+    return state_mode(s) == STATE_RESTORE;
+}
+
+/* Sections do not nest. On restore the name and version must match what was saved. */
+void state_section(struct state *s, const char *name, uint32_t version);
+
+void state_u8(struct state *s, uint8_t *v);
+void state_u16(struct state *s, uint16_t *v);
+void state_u32(struct state *s, uint32_t *v);
+void state_u64(struct state *s, uint64_t *v);
+void state_i32(struct state *s, int32_t *v);
+void state_i64(struct state *s, int64_t *v);
+void state_bool(struct state *s, bool *v);
+void state_bytes(struct state *s, void *p, size_t bytes);
+/* A value with bounds, refused on restore when outside. */
+void state_u32_in(struct state *s, uint32_t *v, uint32_t min, uint32_t max, const char *what);
+void state_u64_in(struct state *s, uint64_t *v, uint64_t min, uint64_t max, const char *what);
+
+/* First failure wins; later reads give zeros, so callers need not check each field. */
+void state_fail(struct state *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool state_ok(const struct state *s);
+const char *state_error(const struct state *s); /* NULL when ok */
+
+/* ---- for the owner of the file or digest ---- */
+
+struct state_digest {
+    uint64_t low, high;
+};
+struct state *state_begin_save(void);
+/* `bytes` is borrowed until state_end(). Checks magic, format number, lengths and checksum before anything is read. */
+struct state *state_begin_restore(const uint8_t *bytes, size_t length);
+struct state *state_begin_digest(void);
+/* The finished file (magic, format, zstd-compressed sections, XXH3 checksum); freed by the caller with free(). */
+uint8_t *state_finish_save(struct state *s, size_t *length);
+struct state_digest state_finish_digest(struct state *s);
+/* True when all bytes of all sections were consumed. */
+bool state_finish_restore(struct state *s);
+void state_end(struct state *s);
+
+#endif

@@ -1,0 +1,48 @@
+/* A partition: machine, processor, the hypervisor's face, and the turns of its VPs on the one clock.
+ *
+ * The scheduler: VPs take turns in index order; a turn ends after `turn_cycles`, at HLT or at PAUSE. When no VP is runnable the clock
+ * jumps to the next event. Turn and order are state: where a chunk ends is never visible.
+ */
+#ifndef ORRERY_TLFS_PARTITION_H
+#define ORRERY_TLFS_PARTITION_H
+
+#include "cpu/cpu.h"
+#include "tlfs/profile.h"
+
+struct partition;
+
+struct partition_config {
+    uint64_t ram_bytes;
+    uint64_t seed;
+    uint64_t turn_cycles;            /* 0: default 10 000 */
+    struct cpu_config cpu;           /* clock rate = cpu.model.tsc_hz */
+    const struct profile *profile;   /* NULL: no hypervisor is shown (CPUID.1:ECX[31] clear, its MSRs #GP) */
+};
+
+/* NULL with *why set. Devices attach to partition_machine() before the first run. */
+struct partition *partition_create(const struct partition_config *config, const char **why);
+void partition_destroy(struct partition *p);
+/* Power-on reset of VPs and hypervisor; RAM and clock stay. Devices are the caller's. */
+void partition_reset(struct partition *p);
+
+/* The platform's part of the processor's hooks: EOI of level interrupts, acknowledge of the 8259 pair. */
+void partition_wire_platform(struct partition *p, void *platform, void (*eoi)(void *platform, uint8_t vector),
+                             uint8_t (*extint_acknowledge)(void *platform));
+
+struct machine *partition_machine(struct partition *p);
+struct cpu *partition_cpu(struct partition *p);
+
+enum partition_stop {
+    PARTITION_UNTIL,  /* the clock reached `until` */
+    PARTITION_END,    /* machine.end says how the guest ended */
+    PARTITION_PAUSED, /* partition_stop() was called */
+};
+/* Runs events and VPs until the first boundary at or after `until_cycle`. All VPs asleep and nothing armed: END_HALTED. */
+enum partition_stop partition_run(struct partition *p, uint64_t until_cycle);
+/* From a device callback or trace listener: partition_run() returns PARTITION_PAUSED at the next boundary. */
+void partition_stop(struct partition *p);
+
+/* Everything but RAM (machine_state() has that and the clock): VPs, local APICs, hypervisor, scheduler. */
+void partition_state(struct state *s, struct partition *p);
+
+#endif
