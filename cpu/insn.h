@@ -49,7 +49,8 @@ struct emit {
     uint8_t next_exit;
 };
 
-/* False: this encoding does not exist on this processor (#UD). */
+/* False: this row does not do this encoding. Several families may have a row for one mnemonic (MOV, PUSH, MOVSD ...): they are asked
+ * in the order of INSN_FAMILIES, and when all decline it is #UD. A declining emit may leave `u` half filled. */
 typedef bool insn_emit_fn(struct emit *e, const struct insn *in, const void *argument);
 
 enum insn_flags {
@@ -65,7 +66,7 @@ struct insn_row {
 };
 
 /* One table for each family, all listed in decode.c. */
-#define INSN_FAMILIES(X) X(move) X(alu) X(shift) X(muldiv) X(bit) X(control) X(string) X(system) X(sse) X(sse_int) X(mmx) X(x87)
+#define INSN_FAMILIES(X) X(move) X(alu) X(shift) X(muldiv) X(bit) X(control) X(string) X(system) X(segments) X(interrupt) X(fast_call) X(flags) X(io) X(sse) X(sse_convert) X(sse_int) X(sse_move) X(sse_shuffle) X(sse42) X(mmx) X(x87)
 #define X(family)                                                                                                             \
     extern const struct insn_row family##_rows[];                                                                             \
     extern const size_t family##_row_count;

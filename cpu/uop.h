@@ -16,15 +16,15 @@
 #else
 #define TAIL_CALL return
 #endif
-#define CONTINUE_AT(v, uop)                                                                                                   \
+#define CONTINUE_AT(v, next)                                                                                                 \
     do {                                                                                                                      \
-        const struct uop *continue_at_ = (uop);                                                                               \
+        const struct uop *continue_at_ = (next);                                                                             \
         TAIL_CALL continue_at_->fn(v, continue_at_);                                                                          \
     } while (0)
 #define LEAVE return
 #else
 #define HANDLER_RESULT const struct uop *
-#define CONTINUE_AT(v, uop) return (uop)
+#define CONTINUE_AT(v, next) return (next)
 #define LEAVE return NULL
 #endif
 
@@ -52,7 +52,8 @@ struct uop {
 };
 _Static_assert(sizeof(struct uop) == 32, "two to a cache line");
 
-enum ea_bits { EA_SCALE = 0x03, EA_SEGMENT_SHIFT = 2, EA_SEGMENT = 0x1c, EA_ADDRESS_SHIFT = 5, EA_ADDRESS = 0x60, EA_NO_SEGMENT = 7 };
+enum ea_bits { EA_SCALE = 0x03, EA_SEGMENT_SHIFT = 2, EA_SEGMENT = 0x1c, EA_ADDRESS_SHIFT = 5, EA_ADDRESS = 0x60, EA_NO_SEGMENT = 7,
+               EA_ENDS_BLOCK = 0x80 /* the last instruction of its block, after which nothing follows by itself */ };
 /* Address size in ea: 0 = 16 bits, 1 = 32, 2 = 64. */
 
 static inline uint8_t slot_gpr(unsigned r)

@@ -29,7 +29,7 @@ struct fault {
     uint32_t error;
 };
 
-enum { JUMP_CACHE_ENTRIES = 4096, TLB_ENTRIES_MAX = 1024, CODE_TLB_ENTRIES = 128 };
+enum { JUMP_CACHE_ENTRIES = 4096, TLB_ENTRIES_MAX = 1024, CODE_TLB_ENTRIES = 256 };
 
 /* ---- data translations: host-side cache ----
  * `d = linear ^ tag` is the page offset on a hit and large otherwise, so `d <= 4096 - bytes` checks page, permission and page
@@ -69,24 +69,30 @@ struct vcpu {
     /* Operand slots: uops name them by a byte offset from the start of this struct (uop.h). Order matters. */
     uint64_t zero;      /* always 0 */
     uint64_t code_base; /* linear address of the page that the current block lies in */
-    struct vp_state s;  /* gpr[] and seg_base[] follow at SLOT_GPR and SLOT_SEG */
-
+    uint64_t two_pages; /* always 8192: an index for RIP-relative operands at the far end of their reach (decode.c) */
+    /* What nearly every handler touches, within reach of a short displacement. */
     int64_t budget;        /* cycles left until until_cycle */
-    uint64_t until_cycle;
-    uint64_t wanted_cycle; /* what the caller of vp_run asked for; until_cycle may be nearer */
     uint64_t instructions; /* retired; charged by block, corrected at early exits */
     struct tlb *tlb;       /* the active one of tlbs[] */
     uint64_t tlb_mask;     /* entries - 1 */
-    uint64_t jump_salt;
     uint16_t fl; /* arithmetic flags as LAHF;SETO leave them: high byte SF ZF - AF - PF - CF, low byte OF */
-    uint8_t mode;      /* enum code_mode, from CS and EFER */
+    bool fp_unmasked;      /* guest MXCSR has an exception unmasked: FP handlers take the careful path */
+    uint8_t sse_blocked;   /* CR0.EM, CR0.TS or not CR4.OSFXSR: SSE faults; right after fp_unmasked (exec/simd.h reads both at once) */
+    uint8_t mmx_blocked;   /* CR0.EM or CR0.TS: x87 and MMX fault */
+    uint8_t mode;          /* enum code_mode, from CS and EFER */
+    struct vp_state s;     /* gpr[] and seg_base[] follow at SLOT_GPR and SLOT_SEG */
+
+    uint64_t until_cycle;
+    uint64_t wanted_cycle; /* what the caller of vp_run asked for; until_cycle may be nearer */
+    uint64_t jump_salt;
     bool attention;    /* something may be deliverable: look before the next block */
-    bool alone;        /* this instruction runs alone (restarted): it may do MMIO and change code */
     bool data_breakpoints, code_breakpoints; /* DR7 enables some */
     bool alignment_check; /* CR0.AM, RFLAGS.AC and CPL 3 */
-    bool fp_unmasked;     /* guest MXCSR has an exception unmasked: FP handlers take the careful path */
     bool stop_requested;
     bool yielded; /* PAUSE */
+    bool trap_after;   /* TF was set when this instruction began */
+    bool no_step_trap; /* set by an instruction after which TF does not trap: INT n, MOV SS ... */
+    uint64_t derived_cs_base, derived_cs_limit; /* of the code that the jump cache knows, outside 64-bit mode */
 
     const struct uop *current; /* the instruction for which a fault would be; NULL in event delivery: s.rip is right then */
     struct fault fault;
@@ -101,6 +107,7 @@ struct vcpu {
 
     struct bounce bounce;
     struct block *alone_block; /* room for a truncated copy */
+    struct crossing *crossings; /* block.c: instructions across page ends */
     uint64_t flush_countdown;
     struct tlb tlbs[TLB_KINDS];
     struct code_tlb_entry code_tlb[CODE_TLB_ENTRIES];
@@ -108,16 +115,19 @@ struct vcpu {
     struct stale_entries *stale; /* TRANSLATE_STALEST: the VP's architectural TLB (mmu_stale.c), part of the state */
 };
 
-enum { SLOT_ZERO = 0, SLOT_CODE_BASE = 8, SLOT_GPR = 16, SLOT_SEG = 144 };
+enum { SLOT_ZERO = 0, SLOT_CODE_BASE = 8, SLOT_TWO_PAGES = 16, SLOT_GPR = 64, SLOT_SEG = 192 }; /* SLOT_GPR: struct vp_state is 16-byte aligned */
 _Static_assert(offsetof(struct vcpu, code_base) == SLOT_CODE_BASE, "slot order");
+_Static_assert(offsetof(struct vcpu, two_pages) == SLOT_TWO_PAGES, "slot order");
 _Static_assert(offsetof(struct vcpu, s.gpr) == SLOT_GPR, "slot order");
 _Static_assert(offsetof(struct vcpu, s.seg_base) == SLOT_SEG, "slot order");
 
 /* How code is decoded: the key of decoded blocks beside the physical address. */
+enum { INSN_ROWS_MAX = 3 }; /* families that may share a mnemonic: MOV, PUSH, MOVSD ... */
 enum code_mode { CODE_64, CODE_32, CODE_16, CODE_MODES };
 
 struct cpu {
     struct machine *machine;
+    const struct insn_row *rows[2048][INSN_ROWS_MAX]; /* by mnemonic, tried in order; NULL: no (more) row */
     struct cpu_config config;
     struct cpu_hooks hooks;
     const struct cost_table *cost;
@@ -223,6 +233,8 @@ void vp_store_bytes(struct vcpu *v, uint64_t linear, const void *from, unsigned 
 /* ---- mmu.c ---- */
 void mmu_flush(struct vcpu *v);          /* host-side: drop all cached translations of this VP */
 void mmu_flush_all(struct cpu *c);       /* of all VPs */
+/* A frame begins to be watched (MEMORY_CODE or MEMORY_TABLE): sets the bit and takes back write permissions to it. */
+void mmu_withhold_write(struct cpu *c, uint32_t frame, uint8_t bit);
 /* Guest-visible flushes; under `fresh` they have nothing to do. */
 void mmu_invlpg(struct vcpu *v, uint64_t linear);
 void mmu_invpcid(struct vcpu *v, unsigned type, uint16_t pcid, uint64_t linear);
@@ -234,6 +246,7 @@ void mmu_load_pdptes(struct vcpu *v, uint64_t cr3);
 uint32_t mmu_fetch_frame(struct vcpu *v, uint64_t linear);
 
 /* ---- run.c ---- */
+void vp_forget_jumps(struct vcpu *v); /* empties the jump cache, and sends a running VP back to the run loop */
 /* Leaves the current instruction without effect and runs it again alone, so that it may do what only a last instruction may. Does not
  * return, unless the instruction already is the last of its block. */
 void vp_restart_alone(struct vcpu *v);
@@ -248,6 +261,8 @@ void exception_software_interrupt(struct vcpu *v, uint8_t vector, uint64_t next_
 /* External interrupt or NMI at a boundary. Never longjmps out: a fault on the way is delivered in its place. */
 void exception_external(struct vcpu *v, uint8_t vector);
 void exception_nmi(struct vcpu *v);
+/* ICEBP (INT1): #DB with no checks, as a trap. */
+void exception_int1(struct vcpu *v, uint64_t next_rip);
 void exception_iret(struct vcpu *v, unsigned operand_bytes, uint64_t next_rip);
 /* Sets s.activity = VP_SHUTDOWN. */
 void vp_triple_fault(struct vcpu *v);
@@ -271,9 +286,17 @@ void far_return(struct vcpu *v, unsigned operand_bytes, uint16_t pop_bytes);
 enum task_switch_cause { TASK_JMP, TASK_CALL, TASK_IRET, TASK_GATE };
 void task_switch(struct vcpu *v, uint16_t selector, enum task_switch_cause cause, uint64_t next_rip, const struct fault *f);
 
+/* ---- I/O ports: exec/io.c. For IN, OUT, INS, OUTS, which are the last of their blocks. ---- */
+/* SDM 1 §19.5.2: #GP(0) unless CPL, IOPL and the TSS's I/O bitmap allow the access. */
+void io_check(struct vcpu *v, uint16_t port, unsigned bytes);
+/* The access itself: trace, cost, I/O breakpoints. */
+uint32_t io_in(struct vcpu *v, uint16_t port, unsigned bytes);
+void io_out(struct vcpu *v, uint16_t port, unsigned bytes, uint32_t value);
+
 /* ---- MSRs and CPUID: msr.c ---- */
 enum msr_outcome msr_read(struct vcpu *v, uint32_t msr, uint64_t *value);
 enum msr_outcome msr_write(struct vcpu *v, uint32_t msr, uint64_t value);
+void msr_reset(struct vcpu *v); /* power-on values; INIT leaves MSRs alone, SDM 3A table 9-1 */
 
 /* ---- control and debug registers: control.c. Raise #GP/#UD by longjmp with nothing changed. ---- */
 uint64_t control_read(struct vcpu *v, unsigned cr);

@@ -8,9 +8,13 @@
 
 #include "machine/types.h"
 
+#define CLOCK_HZ_MIN 1000000ULL
+#define CLOCK_HZ_MAX 10000000000ULL
+#define CLOCK_CYCLE_MAX (1ULL << 62) /* fourteen years at 10 GHz; no run goes further, so now + delay < 2^63 never wraps */
+
 struct clock {
     uint64_t cycle;                           /* valid while no VP runs */
-    uint64_t hz;                              /* cycles a second; also the TSC's rate. 1 MHz .. 10 GHz */
+    uint64_t hz;                              /* cycles a second; also the TSC's rate. CLOCK_HZ_MIN .. CLOCK_HZ_MAX */
     uint64_t (*running_now)(const void *vp);  /* NULL while no VP runs */
     const void *running;
 };

@@ -27,7 +27,7 @@ struct machine {
     void *end_owner;
 };
 
-/* NULL with *why set on a refused size. The clock starts at cycle 0. */
+/* NULL with *why set on a refused size or rate (clock.h). The clock starts at cycle 0; machine/trace.def is declared. */
 struct machine *machine_create(uint64_t ram_bytes, uint64_t clock_hz, uint64_t seed, const char **why);
 void machine_destroy(struct machine *m);
 
@@ -37,7 +37,7 @@ static inline uint64_t machine_now(const struct machine *m)
 }
 /* From a device, at an exact moment: the guest powered off, asked for a reset ... */
 void machine_end(struct machine *m, enum machine_end end, uint32_t code);
-/* Clock, events, prng, end, RAM and overlays. Everyone else adds sections of their own. */
+/* Sections "machine" (clock, prng, end), "events" and "memory". Everyone else adds sections of their own. While no VP runs. */
 void machine_state(struct state *s, struct machine *m);
 
 #endif

@@ -6,6 +6,8 @@
  *
  * A frame carries tracking bits. Whoever caches something derived from a frame's bytes (decoded code, translations)
  * sets its bit; a write to a frame with MEMORY_CODE or MEMORY_TABLE is told to the listener *before* the bytes change.
+ *
+ * At one page an overlay hides MMIO, and MMIO hides RAM; an MMIO range takes whole pages from RAM.
  */
 #ifndef ORRERY_MACHINE_MEMORY_H
 #define ORRERY_MACHINE_MEMORY_H
@@ -47,14 +49,18 @@ struct memory *memory_create(uint64_t ram_bytes, const char **why);
 void memory_destroy(struct memory *m);
 void memory_listen(struct memory *m, struct memory_listener listener);
 uint64_t memory_ram_bytes(const struct memory *m);
+/* Bytes in frames that were ever written (or made writable): what the guest's memory costs the host. */
+uint64_t memory_touched_bytes(const struct memory *m);
 
 /* ---- frames: the fast way, for the processor's translation cache ---- */
 
 /* The frame behind a GPA: FRAME_NONE when it is MMIO or nothing. `*writable` is false for a read-only overlay. */
 uint32_t memory_frame(const struct memory *m, gpa_t gpa, bool *writable);
+/* Frames lie one after the other; `frame` is below memory_frame_count(). Write only after memory_dirty(). */
 uint8_t *memory_frame_host(const struct memory *m, uint32_t frame);
 uint32_t memory_frame_count(const struct memory *m);
 uint8_t memory_track(const struct memory *m, uint32_t frame);
+/* CODE and TABLE; MEMORY_DIRTY goes through memory_dirty() and is cleared by memory_digest() alone. */
 void memory_track_set(struct memory *m, uint32_t frame, uint8_t bits);
 void memory_track_clear(struct memory *m, uint32_t frame, uint8_t bits);
 /* To be called before a frame is written through its host pointer. Sets MEMORY_DIRTY; does not tell the listener. */
@@ -62,7 +68,7 @@ void memory_dirty(struct memory *m, uint32_t frame);
 
 /* ---- bytes: for devices, loaders, hypercalls ---- */
 
-/* False, and nothing done, when any byte is not RAM or overlay (or, for a write, is a read-only overlay). */
+/* False, and nothing done, when any byte is not RAM or overlay (or, for a write, is a read-only overlay). No bytes: true. */
 bool memory_read(const struct memory *m, gpa_t at, void *to, size_t bytes);
 bool memory_write(struct memory *m, gpa_t at, const void *from, size_t bytes);
 
@@ -80,9 +86,10 @@ void overlay_touch(struct memory *m, int overlay);
 
 /* ---- MMIO ---- */
 
-/* Ranges may not overlap each other; `name`, `ops` and `owner` are borrowed. False on overlap. MMIO wins over RAM. */
+/* Ranges may not overlap each other; `name`, `ops` and `owner` are borrowed. False on overlap, no bytes, or beyond 2^52. */
 bool mmio_add(struct memory *m, const char *name, gpa_t at, uint64_t bytes, const struct mmio_ops *ops, void *owner);
-/* An access that memory_frame() answered with FRAME_NONE. Nobody there: reads all ones, writes vanish. */
+/* An access that memory_frame() answered with FRAME_NONE; 1 to 8 bytes. Nobody there: reads all ones, writes vanish. An access
+ * that a range does not hold wholly, or that is not of 1, 2, 4 or 8 bytes, is made byte by byte, lowest first. */
 uint64_t mmio_read(struct memory *m, gpa_t at, unsigned bytes);
 void mmio_write(struct memory *m, gpa_t at, unsigned bytes, uint64_t value);
 
@@ -94,7 +101,8 @@ struct memory_digest {
 /* Sum over non-zero frames of XXH3-128(bytes, seed = frame), each half mod 2^64. Costs what changed since the last
  * call, and clears MEMORY_DIRTY: the caller must first take back write permissions handed out (cpu_drop_writable()). */
 struct memory_digest memory_digest(struct memory *m);
-/* Save, restore or digest (see state.h); non-zero pages only. */
+/* Section "memory": placed overlays, then non-zero pages by frame. A restore clears every other page, then tells the listener.
+ * In a digest the overlays' places only: the bytes enter by memory_digest(). */
 void memory_state(struct state *s, struct memory *m);
 
 #endif

@@ -48,11 +48,17 @@ void trace_destroy(struct trace *t);
 void trace_declare(struct trace *t, const struct trace_row *rows, size_t count);
 const struct trace_row *trace_row_by_name(const struct trace *t, const char *name); /* NULL when unknown */
 size_t trace_rows(const struct trace *t, const struct trace_row **rows, size_t max);
-/* `row` NULL listens to every event. Listeners are called in the order in which they came. */
+/* `row` NULL listens to every event. Listeners are called in the order in which they came; one that comes while an event is told
+ * hears the next one. A listener may end its own or another's listening at any time. */
 void trace_listen(struct trace *t, const struct trace_row *row, trace_listener_fn *fn, void *owner);
 void trace_unlisten(struct trace *t, trace_listener_fn *fn, void *owner);
 
+/* Use TRACE(). Values are cut to the width of their fields. */
 void trace_emit(struct trace *t, unsigned id, uint32_t vp, const uint64_t *values, size_t count);
+
+/* One line without an end of line: "1200 vp0 msr_write msr=0x40000000 value=0x1". Returns the length it has, which may be more
+ * than fits; always ends in NUL when room > 0. 400 bytes hold any event. */
+size_t trace_event_text(const struct trace_event *e, char *text, size_t room);
 
 #ifdef ORRERY_NO_TRACE
 #define TRACE(t, event, vp, ...) ((void)(t))

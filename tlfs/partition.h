@@ -22,7 +22,8 @@ struct partition_config {
 /* NULL with *why set. Devices attach to partition_machine() before the first run. */
 struct partition *partition_create(const struct partition_config *config, const char **why);
 void partition_destroy(struct partition *p);
-/* Power-on reset of VPs and hypervisor; RAM and clock stay. Devices are the caller's. */
+/* Power-on reset of VPs and hypervisor, after which the machine may run again (its `end` is END_NONE); RAM and clock stay. Devices are
+ * the caller's. Reference time starts again where VP 0's TSC does. */
 void partition_reset(struct partition *p);
 
 /* The platform's part of the processor's hooks: EOI of level interrupts, acknowledge of the 8259 pair. */

@@ -1,0 +1,45 @@
+/* Translation, below the access functions. Private to cpu/: mmu.c, mmu_stale.c, access.c. */
+#ifndef ORRERY_CPU_MMU_H
+#define ORRERY_CPU_MMU_H
+
+#include "cpu/access.h"
+
+/* Where an access that lies within one page goes. */
+struct place {
+    uint8_t *host;  /* NULL: MMIO, the local APIC, or nothing */
+    uint64_t gpa;
+    uint32_t frame;
+    bool read_only; /* a read-only overlay */
+    bool lapic;     /* this VP's local APIC page */
+};
+struct place mmu_place(struct vcpu *v, uint64_t linear, enum access access, enum tlb_kind kind);
+/* Guest-physical address of an instruction byte that is not in memory. */
+uint64_t mmu_fetch_gpa(struct vcpu *v, uint64_t linear);
+/* Would writing here change decoded code, or the way to it? Then the instruction must run alone. */
+bool mmu_write_needs_alone(struct vcpu *v, const struct place *p, unsigned bytes);
+
+struct mmu_shared *mmu_shared_create(struct memory *m);
+void mmu_shared_destroy(struct mmu_shared *t);
+void mmu_init_vp(struct vcpu *v);
+/* The memory listener. */
+void mmu_tracked_write(void *cpu, uint32_t frame, uint32_t offset, uint32_t bytes);
+void mmu_map_changed(void *cpu);
+
+/* ---- policy `stalest` (mmu_stale.c): an unbounded TLB that is part of the machine's state ---- */
+struct stale_translation {
+    uint64_t page;   /* guest-physical */
+    uint64_t rights; /* W, U, NX as in the leaf */
+    bool dirty, global;
+};
+struct stale_entries *stale_create(void);
+void stale_destroy(struct stale_entries *s);
+bool stale_find(struct vcpu *v, uint64_t linear, struct stale_translation *t);
+void stale_add(struct vcpu *v, uint64_t linear, const struct stale_translation *t);
+void stale_drop(struct vcpu *v, uint64_t linear); /* the current PCID's and global entries of the page */
+void stale_flush(struct vcpu *v);                 /* all */
+void stale_invlpg(struct vcpu *v, uint64_t linear);
+void stale_invpcid(struct vcpu *v, unsigned type, uint16_t pcid, uint64_t linear);
+void stale_cr3_written(struct vcpu *v, uint64_t value, bool keep);
+void stale_state(struct state *s, struct vcpu *v);
+
+#endif

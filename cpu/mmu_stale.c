@@ -1,0 +1,225 @@
+/* Policy `stalest`: every translation that was ever used stays, until a flush that names it. Legal by SDM 3A §4.10, and merciless: a guest that forgets a
+ * flush runs on the old translation. The entries are part of the machine's state, kept in a sorted array, so that they save, hash and compare.
+ *
+ * An entry belongs to a PCID (0 when CR4.PCIDE is clear), or to all when global. What would fault by an entry, or must set a dirty bit, is walked
+ * anew (§4.10.4.1 asks no more): mmu.c drops such an entry first.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu/mmu.h"
+
+#define STALE_ENTRIES_MAX (4u << 20)
+#define PCID_GLOBAL 0xffffu
+
+struct stale_entry {
+    uint64_t page; /* linear */
+    uint16_t pcid; /* PCID_GLOBAL: of every address space */
+    struct stale_translation to;
+};
+struct stale_entries {
+    struct stale_entry *e; /* sorted by (page, pcid) */
+    size_t count, room;
+};
+
+struct stale_entries *stale_create(void)
+{
+    return calloc(1, sizeof(struct stale_entries));
+}
+
+void stale_destroy(struct stale_entries *s)
+{
+    if (s != NULL) {
+        free(s->e);
+        free(s);
+    }
+}
+
+static uint16_t pcid_of(const struct vcpu *v)
+{
+    return v->s.cr4 & CR4_PCIDE ? v->s.cr3 & 0xfff : 0;
+}
+
+/* Index of the first entry not before (page, pcid). */
+static size_t position(const struct stale_entries *s, uint64_t page, uint16_t pcid)
+{
+    size_t low = 0, high = s->count;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        const struct stale_entry *e = &s->e[mid];
+        if (e->page < page || (e->page == page && e->pcid < pcid)) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low;
+}
+
+static struct stale_entry *entry_at(const struct stale_entries *s, uint64_t page, uint16_t pcid)
+{
+    size_t n = position(s, page, pcid);
+    return n < s->count && s->e[n].page == page && s->e[n].pcid == pcid ? &s->e[n] : NULL;
+}
+
+bool stale_find(struct vcpu *v, uint64_t linear, struct stale_translation *t)
+{
+    uint64_t page = linear & ~PAGE_OFFSET_MASK;
+    const struct stale_entry *e = entry_at(v->stale, page, pcid_of(v));
+    if (e == NULL) {
+        e = entry_at(v->stale, page, PCID_GLOBAL);
+    }
+    if (e == NULL) {
+        return false;
+    }
+    *t = e->to;
+    return true;
+}
+
+static bool make_room(struct stale_entries *s)
+{
+    if (s->count < s->room) {
+        return true;
+    }
+    if (s->count >= STALE_ENTRIES_MAX) {
+        s->count = 0; /* beyond 16 GiB of remembered pages: forget all, which is legal too */
+        return true;
+    }
+    size_t room = s->room == 0 ? 1024 : s->room * 2;
+    struct stale_entry *e = realloc(s->e, room * sizeof *e);
+    if (e == NULL) {
+        return false;
+    }
+    s->e = e;
+    s->room = room;
+    return true;
+}
+
+void stale_add(struct vcpu *v, uint64_t linear, const struct stale_translation *t)
+{
+    struct stale_entries *s = v->stale;
+    if (!make_room(s)) {
+        abort(); /* the host has no memory: nothing deterministic is left to do */
+    }
+    uint64_t page = linear & ~PAGE_OFFSET_MASK;
+    uint16_t pcid = t->global ? PCID_GLOBAL : pcid_of(v);
+    size_t n = position(s, page, pcid);
+    if (n == s->count || s->e[n].page != page || s->e[n].pcid != pcid) {
+        memmove(&s->e[n + 1], &s->e[n], (s->count - n) * sizeof *s->e);
+        s->count++;
+    }
+    s->e[n] = (struct stale_entry){.page = page, .pcid = pcid, .to = *t};
+}
+
+/* Keeps the entries for which `keep` says yes. */
+static void filter(struct stale_entries *s, bool (*keep)(const struct stale_entry *e, uint64_t page, uint16_t pcid), uint64_t page, uint16_t pcid)
+{
+    size_t to = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        if (keep(&s->e[i], page, pcid)) {
+            s->e[to++] = s->e[i];
+        }
+    }
+    s->count = to;
+}
+
+static void remove_at(struct stale_entries *s, uint64_t page, uint16_t pcid)
+{
+    struct stale_entry *e = entry_at(s, page, pcid);
+    if (e != NULL) {
+        size_t n = (size_t)(e - s->e);
+        memmove(e, e + 1, (s->count - n - 1) * sizeof *e);
+        s->count--;
+    }
+}
+
+void stale_drop(struct vcpu *v, uint64_t linear)
+{
+    uint64_t page = linear & ~PAGE_OFFSET_MASK;
+    remove_at(v->stale, page, pcid_of(v));
+    remove_at(v->stale, page, PCID_GLOBAL);
+}
+
+void stale_flush(struct vcpu *v)
+{
+    v->stale->count = 0;
+}
+
+/* SDM 3A §4.10.4.1 INVLPG: the page in the current PCID, and global ones of that page. */
+void stale_invlpg(struct vcpu *v, uint64_t linear)
+{
+    stale_drop(v, linear);
+}
+
+static bool keep_global(const struct stale_entry *e, uint64_t page, uint16_t pcid)
+{
+    return e->pcid == PCID_GLOBAL;
+}
+static bool keep_other_pcid(const struct stale_entry *e, uint64_t page, uint16_t pcid)
+{
+    return e->pcid != pcid;
+}
+
+/* SDM 2A INVPCID: 0 one address, 1 one PCID, 2 all with globals, 3 all but globals. */
+void stale_invpcid(struct vcpu *v, unsigned type, uint16_t pcid, uint64_t linear)
+{
+    switch (type) {
+    case 0:
+        remove_at(v->stale, linear & ~PAGE_OFFSET_MASK, pcid);
+        break;
+    case 1:
+        filter(v->stale, keep_other_pcid, 0, pcid);
+        break;
+    case 2:
+        stale_flush(v);
+        break;
+    default:
+        filter(v->stale, keep_global, 0, 0);
+        break;
+    }
+}
+
+/* SDM 3A §4.10.4.1 MOV to CR3: without PCIDs all but globals; with them those of the new PCID, unless bit 63 says keep. */
+void stale_cr3_written(struct vcpu *v, uint64_t value, bool keep)
+{
+    if (!(v->s.cr4 & CR4_PCIDE)) {
+        filter(v->stale, keep_global, 0, 0);
+    } else if (!keep) {
+        filter(v->stale, keep_other_pcid, 0, value & 0xfff);
+    }
+}
+
+void stale_state(struct state *st, struct vcpu *v)
+{
+    struct stale_entries *s = v->stale;
+    uint64_t count = s->count;
+    state_u64_in(st, &count, 0, STALE_ENTRIES_MAX, "translations");
+    if (state_restoring(st)) {
+        s->count = 0;
+    }
+    for (uint64_t i = 0; i < count && state_ok(st); i++) {
+        if (state_restoring(st) && !make_room(s)) {
+            state_fail(st, "no memory for %llu translations", (unsigned long long)count);
+            return;
+        }
+        struct stale_entry e = {0};
+        if (!state_restoring(st)) {
+            e = s->e[i];
+        }
+        state_u64(st, &e.page);
+        state_u16(st, &e.pcid);
+        state_u64(st, &e.to.page);
+        state_u64(st, &e.to.rights);
+        state_bool(st, &e.to.dirty);
+        state_bool(st, &e.to.global);
+        if (state_restoring(st)) {
+            const struct stale_entry *before = s->count == 0 ? NULL : &s->e[s->count - 1];
+            if ((e.page & PAGE_OFFSET_MASK) || (e.to.page & PAGE_OFFSET_MASK) ||
+                (before != NULL && (before->page > e.page || (before->page == e.page && before->pcid >= e.pcid)))) {
+                state_fail(st, "translations out of order");
+                return;
+            }
+            s->e[s->count++] = e;
+        }
+    }
+}

@@ -1,0 +1,112 @@
+/* Inside the hypervisor: what the files of tlfs/ share about a partition and its VPs. Private to tlfs/.
+ *
+ * Invariants: every register value here is one that some guest's writes can produce; overlays follow their MSRs; nothing holds time but
+ * cycles and 100 ns units of the partition's own clock. Plain registers lie in structs so that the MSR table can name them by offset.
+ */
+#ifndef ORRERY_TLFS_HYPERVISOR_H
+#define ORRERY_TLFS_HYPERVISOR_H
+
+#include "tlfs/partition.h"
+#include "tlfs/reference_time.h"
+#include "tlfs/stimer.h"
+#include "tlfs/trace_ids.h"
+
+enum { VPS_MAX = 240, CRASH_PARAMETERS = 5, DEFAULT_TURN_CYCLES = 10000 };
+
+/* An MSR that places an overlay page: [63:12] page number, [11:1] kept for the guest, [0] enable. */
+struct overlay_register {
+    uint64_t value;
+    int overlay; /* id in machine/memory.h */
+};
+#define OVERLAY_ENABLE 1ULL
+
+/* Synthetic registers of the partition. TLFS 6.0b appendix C. */
+struct partition_registers {
+    uint64_t guest_os_id;
+    struct overlay_register hypercall, reference_tsc;
+    uint64_t crash[CRASH_PARAMETERS];
+};
+struct vp_registers {
+    struct overlay_register assist;
+    struct stimer stimer[STIMERS];
+};
+
+struct hv_vp {
+    struct partition *partition;
+    struct vcpu *vcpu;
+    struct vp_registers registers;
+    struct stimer_source timer_source[STIMERS];
+    uint64_t run_cycles; /* the clock moved so far while this VP ran */
+};
+
+struct partition {
+    struct machine *machine;
+    struct cpu *cpu;
+    struct cpu_config cpu_config;
+    struct cpu_hooks hooks;
+    struct {
+        void *owner;
+        void (*eoi)(void *owner, uint8_t vector);
+        uint8_t (*extint_acknowledge)(void *owner);
+    } platform; /* NULL until partition_wire_platform() */
+    bool enlightened; /* a profile is shown */
+    struct profile profile;
+
+    struct partition_registers registers;
+    struct reference_time reference;
+
+    /* Turns, turns.c. */
+    uint64_t turn_cycles;
+    uint32_t turn_vp;               /* whose turn it is, or was last */
+    uint64_t turn_end;              /* the turn is over at this cycle */
+    uint64_t awake[(VPS_MAX + 63) / 64]; /* bit clear: that VP is not runnable. Rebuilt, not saved */
+    struct hv_vp *running;          /* inside vp_run() */
+    uint64_t running_since;
+    bool pause_requested;
+
+    unsigned vp_count;
+    struct hv_vp vps[];
+};
+
+static inline struct hv_vp *hv_vp_of(struct partition *p, const struct vcpu *vcpu)
+{
+    return &p->vps[vp_index(vcpu)];
+}
+static inline unsigned hv_vp_index(const struct hv_vp *vp)
+{
+    return vp_index(vp->vcpu);
+}
+static inline uint64_t partition_reference_time(const struct partition *p)
+{
+    return reference_time_at(&p->reference, machine_now(p->machine));
+}
+
+/* ---- turns.c ---- */
+void turns_reset(struct partition *p);
+void turns_state(struct state *s, struct partition *p);
+/* hooks.activity: this VP may have become runnable. */
+void turns_activity(struct partition *p, struct vcpu *vcpu);
+/* The running VP gives up the rest of its turn at the next boundary. */
+void turns_yield(struct partition *p);
+/* events_watch() and machine->end_requested */
+void turns_event_earlier(void *partition, uint64_t cycle);
+void turns_end_requested(void *partition);
+/* HV_X64_MSR_VP_RUNTIME in 100 ns units, TLFS 6.0b §7.9.1. */
+uint64_t turns_vp_runtime(const struct partition *p, const struct hv_vp *vp);
+
+/* ---- cpuid.c, msr.c, hypercall.c: the hooks ---- */
+void hv_cpuid(void *partition, struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf, struct cpuid_result *r);
+enum msr_outcome hv_rdmsr(void *partition, struct vcpu *vcpu, uint32_t msr, uint64_t *value);
+enum msr_outcome hv_wrmsr(void *partition, struct vcpu *vcpu, uint32_t msr, uint64_t value);
+int hv_hypercall(void *partition, struct vcpu *vcpu, bool is_vmcall, bool *again);
+
+/* ---- overlays.c ---- */
+/* False when no overlay frame is left. Fills the pages that never change: hypercall code, reference TSC. */
+bool overlays_create(struct partition *p);
+void overlays_reset(struct partition *p);
+/* Stores the value and lets the page follow. A page beyond the GPA space is nowhere. */
+void overlay_register_write(struct partition *p, uint32_t vp, uint32_t msr, struct overlay_register *r, uint64_t value);
+bool partition_gpa_valid(const struct partition *p, uint64_t address);
+void reference_tsc_page_update(struct partition *p);
+
+#endif

@@ -1,0 +1,299 @@
+/* Synthetic MSRs: one row each, and the handlers of those that are more than storage. TLFS 6.0b appendix C.
+ *
+ * Invariants: an MSR whose privilege is not announced raises #GP on every access, as does a write to a read-only one, a read of a
+ * write-only one and a set RsvdZ bit; RsvdP bits are kept. Checks first, effects after: a refused write changes nothing.
+ * Leaves out: everything of which features.def says that it is not built.
+ */
+#include "tlfs/msr.h"
+
+#include "cpu/lapic.h"
+#include "tlfs/hypervisor.h"
+
+enum { HV_X64_MSR_HYPERCALL = 0x40000001, HV_X64_MSR_STIMER0_CONFIG = 0x400000b0 };
+
+/* ---- identity and hypercall page, §2.6, §3.13 ---- */
+
+#define HYPERCALL_LOCKED 2ULL
+
+static bool hypercall_locked(const struct partition *p)
+{
+    return p->registers.hypercall.value & HYPERCALL_LOCKED && profile_has(&p->profile, HV_HypercallMsrLockAvailable);
+}
+
+static enum msr_outcome write_guest_os_id(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t value)
+{
+    p->registers.guest_os_id = value;
+    /* §2.6: without an identity the page is disabled. Against a locked register, which is immutable, even that does nothing. */
+    uint64_t hypercall = p->registers.hypercall.value;
+    if (value == 0 && hypercall & OVERLAY_ENABLE && !hypercall_locked(p)) {
+        overlay_register_write(p, hv_vp_index(vp), HV_X64_MSR_HYPERCALL, &p->registers.hypercall, hypercall & ~OVERLAY_ENABLE);
+    }
+    return MSR_OK;
+}
+
+static enum msr_outcome write_hypercall(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t value)
+{
+    if (hypercall_locked(p)) {
+        return MSR_GP;
+    }
+    if (value & OVERLAY_ENABLE && !partition_gpa_valid(p, value)) {
+        return MSR_GP;
+    }
+    if (p->registers.guest_os_id == 0) {
+        value &= ~OVERLAY_ENABLE; /* "the enable bit will remain zero even if a one is written to it" */
+    }
+    overlay_register_write(p, hv_vp_index(vp), msr, &p->registers.hypercall, value);
+    return MSR_OK;
+}
+
+static enum msr_outcome read_vp_index(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t *value)
+{
+    *value = hv_vp_index(vp);
+    return MSR_OK;
+}
+
+/* TLFS 2.0a §6.3.5: reads as zero; a one resets the partition. */
+static enum msr_outcome read_zero(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t *value)
+{
+    *value = 0;
+    return MSR_OK;
+}
+
+static enum msr_outcome write_reset(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t value)
+{
+    if (value & 1) {
+        machine_end(p->machine, END_RESET, 0);
+    }
+    return MSR_OK;
+}
+
+/* ---- time, §7.9.1, §12.4, §12.7 ---- */
+
+static enum msr_outcome read_vp_runtime(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t *value)
+{
+    *value = turns_vp_runtime(p, vp);
+    return MSR_OK;
+}
+
+static enum msr_outcome read_time_ref_count(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t *value)
+{
+    *value = partition_reference_time(p);
+    return MSR_OK;
+}
+
+static enum msr_outcome write_reference_tsc(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t value)
+{
+    overlay_register_write(p, hv_vp_index(vp), msr, &p->registers.reference_tsc, value);
+    return MSR_OK;
+}
+
+static enum msr_outcome read_tsc_frequency(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t *value)
+{
+    *value = p->machine->clock.hz;
+    return MSR_OK;
+}
+
+static enum msr_outcome read_apic_frequency(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t *value)
+{
+    *value = lapic_timer_hz(p->machine);
+    return MSR_OK;
+}
+
+/* ---- local APIC, §10.2.3, §7.8.7 ---- */
+
+enum { APIC_TPR = 0x080, APIC_ICR_LOW = 0x300, APIC_ICR_HIGH = 0x310, X2APIC_MSR_TPR = 0x808, X2APIC_MSR_ICR = 0x830 };
+
+static enum msr_outcome write_eoi(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t value)
+{
+    lapic_eoi(vp->vcpu);
+    return MSR_OK;
+}
+
+static enum msr_outcome read_icr(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t *value)
+{
+    const struct lapic *l = vp_lapic(vp->vcpu);
+    *value = (uint64_t)l->icr_high << 32 | l->icr_low;
+    return MSR_OK;
+}
+
+/* One write sends, whatever the high half was before. With the local APIC off there is nothing to write to. */
+static enum msr_outcome write_icr(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t value)
+{
+    const struct lapic *l = vp_lapic(vp->vcpu);
+    if (!lapic_is_enabled(l)) {
+        return MSR_GP;
+    }
+    if (lapic_is_x2(l)) {
+        return lapic_wrmsr(vp->vcpu, X2APIC_MSR_ICR, value);
+    }
+    lapic_write(vp->vcpu, APIC_ICR_HIGH, (uint32_t)(value >> 32));
+    lapic_write(vp->vcpu, APIC_ICR_LOW, (uint32_t)value);
+    return MSR_OK;
+}
+
+static enum msr_outcome read_tpr(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t *value)
+{
+    *value = vp_lapic(vp->vcpu)->tpr & 0xff;
+    return MSR_OK;
+}
+
+static enum msr_outcome write_tpr(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t value)
+{
+    const struct lapic *l = vp_lapic(vp->vcpu);
+    if (!lapic_is_enabled(l)) {
+        return MSR_GP;
+    }
+    if (lapic_is_x2(l)) {
+        return lapic_wrmsr(vp->vcpu, X2APIC_MSR_TPR, value);
+    }
+    lapic_write(vp->vcpu, APIC_TPR, (uint32_t)value);
+    return MSR_OK;
+}
+
+/* The EOI assist field stays zero, which is always right: the guest then writes an EOI (§10.3.4). */
+static enum msr_outcome write_vp_assist(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t value)
+{
+    overlay_register_write(p, hv_vp_index(vp), msr, &vp->registers.assist, value);
+    return MSR_OK;
+}
+
+/* ---- synthetic timers, §12.5: CONFIG at even, COUNT at odd indices ---- */
+
+static enum msr_outcome write_stimer_config(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t value)
+{
+    return stimer_write_config(p, vp, (msr - HV_X64_MSR_STIMER0_CONFIG) / 2, value);
+}
+
+static enum msr_outcome write_stimer_count(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t value)
+{
+    return stimer_write_count(p, vp, (msr - HV_X64_MSR_STIMER0_CONFIG) / 2, value);
+}
+
+/* ---- crash, §4.3 ---- */
+
+#define CRASH_NOTIFY (1ULL << 63)
+#define CRASH_MESSAGE (1ULL << 62)
+enum { CRASH_MESSAGE_BYTES_MAX = 4096 };
+
+static uint64_t crash_capabilities(const struct partition *p)
+{
+    return p->profile.edition >= EDITION_6_0 ? CRASH_NOTIFY | CRASH_MESSAGE : CRASH_NOTIFY;
+}
+
+static enum msr_outcome read_crash_ctl(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t *value)
+{
+    *value = crash_capabilities(p);
+    return MSR_OK;
+}
+
+/* The report is a trace event; who listens to it may read the message, whose length is cut at what the text allows. */
+static enum msr_outcome write_crash_ctl(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t value)
+{
+    if (value & CRASH_NOTIFY) {
+        const uint64_t *c = p->registers.crash;
+        uint64_t bytes = value & crash_capabilities(p) & CRASH_MESSAGE ? c[4] : 0;
+        bytes = bytes > CRASH_MESSAGE_BYTES_MAX ? CRASH_MESSAGE_BYTES_MAX : bytes;
+        TRACE(p->machine->trace, crash_report, hv_vp_index(vp), c[0], c[1], c[2], c[3], c[4], bytes);
+    }
+    return MSR_OK;
+}
+
+/* ---- the table ---- */
+
+#define OF_PARTITION(field) SCOPE_PARTITION, offsetof(struct partition_registers, field)
+#define OF_VP(field) SCOPE_VP, offsetof(struct vp_registers, field)
+#define NOT_STORED(scope) scope, 0
+#define STIMER_ROWS(n)                                                                                                                \
+    {0x400000b0 + 2 * n, "HV_X64_MSR_STIMER" #n "_CONFIG", "§12.5.1", HV_AccessSyntheticTimerRegs, MSR_READ_WRITE,                    \
+     OF_VP(stimer[n].config), ~0xf1fffULL, NULL, write_stimer_config},                                                                \
+        {0x400000b1 + 2 * n, "HV_X64_MSR_STIMER" #n "_COUNT", "§12.5.2", HV_AccessSyntheticTimerRegs, MSR_READ_WRITE,                 \
+         OF_VP(stimer[n].count), 0, NULL, write_stimer_count}
+
+/* clang-format off: a table */
+const struct msr_row hv_msr_rows[] = {
+    /* index      name                            TLFS 6.0b   gate                               access          stored at                          RsvdZ      read, write */
+    {0x40000000, "HV_X64_MSR_GUEST_OS_ID",        "§2.6",     HV_AccessHypercallMsrs,            MSR_READ_WRITE, OF_PARTITION(guest_os_id),         0,         NULL, write_guest_os_id},
+    {0x40000001, "HV_X64_MSR_HYPERCALL",          "§3.13",    HV_AccessHypercallMsrs,            MSR_READ_WRITE, OF_PARTITION(hypercall.value),     0,         NULL, write_hypercall},
+    {0x40000002, "HV_X64_MSR_VP_INDEX",           "§7.8.1",   HV_AccessVpIndex,                  MSR_READ,       NOT_STORED(SCOPE_VP),              0,         read_vp_index, NULL},
+    {0x40000003, "HV_X64_MSR_RESET",              "App. C",   HV_AccessResetReg,                 MSR_READ_WRITE, NOT_STORED(SCOPE_PARTITION),       ~1ULL,     read_zero, write_reset},
+    {0x40000010, "HV_X64_MSR_VP_RUNTIME",         "§7.9.1",   HV_AccessVpRunTimeReg,             MSR_READ,       NOT_STORED(SCOPE_VP),              0,         read_vp_runtime, NULL},
+    {0x40000020, "HV_X64_MSR_TIME_REF_COUNT",     "§12.4.1",  HV_AccessPartitionReferenceCounter, MSR_READ,      NOT_STORED(SCOPE_PARTITION),       0,         read_time_ref_count, NULL},
+    {0x40000021, "HV_X64_MSR_REFERENCE_TSC",      "§12.7.1",  HV_AccessPartitionReferenceTsc,    MSR_READ_WRITE, OF_PARTITION(reference_tsc.value), 0,         NULL, write_reference_tsc},
+    {0x40000022, "HV_X64_MSR_TSC_FREQUENCY",      "App. C",   HV_AccessFrequencyRegs,            MSR_READ,       NOT_STORED(SCOPE_PARTITION),       0,         read_tsc_frequency, NULL},
+    {0x40000023, "HV_X64_MSR_APIC_FREQUENCY",     "App. C",   HV_AccessFrequencyRegs,            MSR_READ,       NOT_STORED(SCOPE_PARTITION),       0,         read_apic_frequency, NULL},
+    {0x40000070, "HV_X64_MSR_EOI",                "§10.2.3.1", HV_AccessIntrCtrlRegs,            MSR_WRITE,      NOT_STORED(SCOPE_VP),              0,         NULL, write_eoi},
+    {0x40000071, "HV_X64_MSR_ICR",                "§10.2.3.2", HV_AccessIntrCtrlRegs,            MSR_READ_WRITE, NOT_STORED(SCOPE_VP),              0,         read_icr, write_icr},
+    {0x40000072, "HV_X64_MSR_TPR",                "§10.2.3.3", HV_AccessIntrCtrlRegs,            MSR_READ_WRITE, NOT_STORED(SCOPE_VP),              ~0xffULL,  read_tpr, write_tpr},
+    {0x40000073, "HV_X64_MSR_VP_ASSIST_PAGE",     "§7.8.7.1", HV_AccessIntrCtrlRegs,             MSR_READ_WRITE, OF_VP(assist.value),               0,         NULL, write_vp_assist},
+    STIMER_ROWS(0),
+    STIMER_ROWS(1),
+    STIMER_ROWS(2),
+    STIMER_ROWS(3),
+    {0x40000100, "HV_X64_MSR_CRASH_P0",           "§4.3.1",   HV_GuestCrashRegsAvailable,        MSR_READ_WRITE, OF_PARTITION(crash[0]),            0,         NULL, NULL},
+    {0x40000101, "HV_X64_MSR_CRASH_P1",           "§4.3.1",   HV_GuestCrashRegsAvailable,        MSR_READ_WRITE, OF_PARTITION(crash[1]),            0,         NULL, NULL},
+    {0x40000102, "HV_X64_MSR_CRASH_P2",           "§4.3.1",   HV_GuestCrashRegsAvailable,        MSR_READ_WRITE, OF_PARTITION(crash[2]),            0,         NULL, NULL},
+    {0x40000103, "HV_X64_MSR_CRASH_P3",           "§4.3.1",   HV_GuestCrashRegsAvailable,        MSR_READ_WRITE, OF_PARTITION(crash[3]),            0,         NULL, NULL},
+    {0x40000104, "HV_X64_MSR_CRASH_P4",           "§4.3.1",   HV_GuestCrashRegsAvailable,        MSR_READ_WRITE, OF_PARTITION(crash[4]),            0,         NULL, NULL},
+    {0x40000105, "HV_X64_MSR_CRASH_CTL",          "§4.3.1.1", HV_GuestCrashRegsAvailable,        MSR_READ_WRITE, NOT_STORED(SCOPE_PARTITION),       0,         read_crash_ctl, write_crash_ctl},
+};
+/* clang-format on */
+const size_t hv_msr_row_count = ARRAY_COUNT(hv_msr_rows);
+
+static const struct msr_row *row_find(uint32_t msr)
+{
+    size_t low = 0, high = hv_msr_row_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (hv_msr_rows[middle].index == msr) {
+            return &hv_msr_rows[middle];
+        }
+        if (hv_msr_rows[middle].index < msr) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return NULL;
+}
+
+static uint64_t *row_storage(const struct msr_row *row, struct partition *p, struct hv_vp *vp)
+{
+    char *base = row->scope == SCOPE_VP ? (char *)&vp->registers : (char *)&p->registers;
+    return (uint64_t *)(base + row->offset);
+}
+
+enum msr_outcome hv_rdmsr(void *partition, struct vcpu *vcpu, uint32_t msr, uint64_t *value)
+{
+    struct partition *p = partition;
+    const struct msr_row *row = row_find(msr);
+    if (row == NULL) {
+        return MSR_NOT_MINE;
+    }
+    if (!(row->access & MSR_READ) || !profile_has(&p->profile, row->gate)) {
+        return MSR_GP;
+    }
+    struct hv_vp *vp = hv_vp_of(p, vcpu);
+    if (row->read != NULL) {
+        return row->read(p, vp, msr, value);
+    }
+    *value = *row_storage(row, p, vp);
+    return MSR_OK;
+}
+
+enum msr_outcome hv_wrmsr(void *partition, struct vcpu *vcpu, uint32_t msr, uint64_t value)
+{
+    struct partition *p = partition;
+    const struct msr_row *row = row_find(msr);
+    if (row == NULL) {
+        return MSR_NOT_MINE;
+    }
+    if (!(row->access & MSR_WRITE) || value & row->must_be_zero || !profile_has(&p->profile, row->gate)) {
+        return MSR_GP;
+    }
+    struct hv_vp *vp = hv_vp_of(p, vcpu);
+    if (row->write != NULL) {
+        return row->write(p, vp, msr, value);
+    }
+    *row_storage(row, p, vp) = value;
+    return MSR_OK;
+}

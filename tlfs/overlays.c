@@ -1,0 +1,90 @@
+/* Overlay pages of the hypervisor: hypercall code, reference TSC, VP assist. TLFS 6.0b §5.2.1, §3.13, §12.7, §7.8.7.
+ *
+ * Invariants: each overlay has one frame for the life of the partition, and its contents travel with it; it lies where its MSR says, or
+ * nowhere when the MSR is disabled or names a page beyond the GPA space. The guest cannot write the code and the TSC page.
+ */
+#include <string.h>
+
+#include "tlfs/hypervisor.h"
+
+/* HV_REFERENCE_TSC_PAGE, §12.7.2 */
+enum { TSC_PAGE_SEQUENCE = 0, TSC_PAGE_SCALE = 8, TSC_PAGE_OFFSET = 16 };
+
+bool partition_gpa_valid(const struct partition *p, uint64_t address)
+{
+    return address >> p->cpu_config.model.physical_bits == 0;
+}
+
+/* §3.13: a call to the start of the page is a hypercall and a near return. The opcodes are the same in 32- and 64-bit code. What lies
+ * behind traps: nobody has business there. */
+static void hypercall_page_fill(struct partition *p)
+{
+    static const uint8_t vmcall_ret[] = {0x0f, 0x01, 0xc1, 0xc3}, vmmcall_ret[] = {0x0f, 0x01, 0xd9, 0xc3};
+    enum { INT3 = 0xcc };
+    int overlay = p->registers.hypercall.overlay;
+    overlay_touch(p->machine->memory, overlay);
+    uint8_t *page = overlay_host(p->machine->memory, overlay);
+    memset(page, INT3, PAGE_BYTES);
+    memcpy(page, p->cpu_config.model.vendor == VENDOR_AMD ? vmmcall_ret : vmcall_ret, sizeof vmcall_ret);
+}
+
+void reference_tsc_page_update(struct partition *p)
+{
+    /* Sequence 0 sends the guest to the counter's MSR (§12.7.3.2): where the scale does not fit. Scale and offset never change while
+     * a partition runs, so 1 is the only other sequence. The offset is zero: reference time counts from the TSC's own zero. */
+    const uint32_t sequence = p->reference.scale ? 1 : 0;
+    const uint64_t scale = p->reference.scale, offset = 0;
+    int overlay = p->registers.reference_tsc.overlay;
+    overlay_touch(p->machine->memory, overlay);
+    uint8_t *page = overlay_host(p->machine->memory, overlay);
+    memcpy(page + TSC_PAGE_SEQUENCE, &sequence, sizeof sequence);
+    memcpy(page + TSC_PAGE_SCALE, &scale, sizeof scale);
+    memcpy(page + TSC_PAGE_OFFSET, &offset, sizeof offset);
+}
+
+bool overlays_create(struct partition *p)
+{
+    struct memory *m = p->machine->memory;
+    p->registers.hypercall.overlay = overlay_create(m, "hypercall", false);
+    p->registers.reference_tsc.overlay = overlay_create(m, "reference-tsc", false);
+    bool ok = p->registers.hypercall.overlay >= 0 && p->registers.reference_tsc.overlay >= 0;
+    for (unsigned i = 0; i < p->vp_count; i++) {
+        p->vps[i].registers.assist.overlay = overlay_create(m, "vp-assist", true);
+        ok = ok && p->vps[i].registers.assist.overlay >= 0;
+    }
+    if (ok) {
+        hypercall_page_fill(p);
+        reference_tsc_page_update(p);
+    }
+    return ok;
+}
+
+static void overlay_register_reset(struct partition *p, struct overlay_register *r)
+{
+    overlay_remove(p->machine->memory, r->overlay);
+    r->value = 0;
+}
+
+void overlays_reset(struct partition *p)
+{
+    overlay_register_reset(p, &p->registers.hypercall);
+    overlay_register_reset(p, &p->registers.reference_tsc);
+    reference_tsc_page_update(p);
+    for (unsigned i = 0; i < p->vp_count; i++) {
+        struct overlay_register *r = &p->vps[i].registers.assist;
+        overlay_register_reset(p, r);
+        overlay_touch(p->machine->memory, r->overlay);
+        memset(overlay_host(p->machine->memory, r->overlay), 0, PAGE_BYTES);
+    }
+}
+
+void overlay_register_write(struct partition *p, uint32_t vp, uint32_t msr, struct overlay_register *r, uint64_t value)
+{
+    uint64_t at = value & ~PAGE_OFFSET_MASK;
+    r->value = value;
+    bool seen = value & OVERLAY_ENABLE && partition_gpa_valid(p, at) && overlay_place(p->machine->memory, r->overlay, gpa(at));
+    if (!seen) {
+        overlay_remove(p->machine->memory, r->overlay);
+    }
+    TRACE(p->machine->trace, overlay, vp, msr, at, seen);
+}
