@@ -78,7 +78,7 @@ uint64_t ea_general(struct vcpu *v, const struct uop *u, unsigned bytes, enum ac
 
 static enum tlb_kind kind_of(const struct vcpu *v)
 {
-    return (enum tlb_kind)(v->tlb - v->tlbs);
+    return (enum tlb_kind)(v->tlb - v->space->tlbs);
 }
 
 static uint64_t wrap(const struct vcpu *v, uint64_t linear)
@@ -343,7 +343,7 @@ void vp_store(struct vcpu *v, uint64_t linear, unsigned bytes, uint64_t value)
 
 uint64_t sys_load(struct vcpu *v, uint64_t linear, unsigned bytes)
 {
-    const struct tlb *t = &v->tlbs[TLB_SUPERVISOR];
+    const struct tlb *t = &v->space->tlbs[TLB_SUPERVISOR];
     const struct tlb_entry *e = &t->e[(linear >> PAGE_SHIFT) & v->tlb_mask];
     uint64_t x = 0;
     if (LIKELY((linear ^ e->read_tag) <= PAGE_BYTES - bytes)) {
@@ -357,7 +357,7 @@ uint64_t sys_load(struct vcpu *v, uint64_t linear, unsigned bytes)
 
 void sys_store(struct vcpu *v, uint64_t linear, unsigned bytes, uint64_t value)
 {
-    const struct tlb *t = &v->tlbs[TLB_SUPERVISOR];
+    const struct tlb *t = &v->space->tlbs[TLB_SUPERVISOR];
     const struct tlb_entry *e = &t->e[(linear >> PAGE_SHIFT) & v->tlb_mask];
     if (LIKELY((linear ^ e->write_tag) <= PAGE_BYTES - bytes)) {
         memcpy((void *)(linear + e->addend), &value, bytes);

@@ -30,7 +30,8 @@ static struct vcpu *create_vp(struct cpu *c, unsigned index)
     v->machine = c->machine;
     v->index = index;
     v->tlb_mask = tlb_size(&c->config) - 1;
-    v->tlb = &v->tlbs[TLB_SUPERVISOR];
+    v->space = &v->spaces[0];
+    v->tlb = &v->space->tlbs[TLB_SUPERVISOR];
     v->flush_countdown = 1 + c->config.host_cache_flush_every;
     v->alone_block = aligned_alloc(64, sizeof(struct block) + BLOCK_UOPS_MAX * sizeof(struct uop));
     v->stale = c->config.policy == TRANSLATE_STALEST ? stale_create() : NULL;

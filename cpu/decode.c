@@ -369,6 +369,8 @@ bool emit_memory(struct emit *e, const struct insn *in)
         } else {
             return false;
         }
+        /* The base is in a slot now: the general variant must not add it again. */
+        u->ea = (uint8_t)((u->ea & ~EA_SEGMENT) | SEG_DS << EA_SEGMENT_SHIFT);
     }
     return true;
 }

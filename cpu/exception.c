@@ -140,7 +140,7 @@ static void enter_handler(struct vcpu *v, uint64_t gate, uint16_t selector, stru
 /* A frame of consecutive quadwords, lowest first. One look in the TLB when it can be helped. */
 static void store_frame64(struct vcpu *v, uint64_t linear, const uint64_t *words, unsigned count, bool implicit)
 {
-    const struct tlb *t = implicit ? &v->tlbs[TLB_SUPERVISOR] : v->tlb;
+    const struct tlb *t = implicit ? &v->space->tlbs[TLB_SUPERVISOR] : v->tlb;
     const struct tlb_entry *e = &t->e[(linear >> PAGE_SHIFT) & v->tlb_mask];
     if (LIKELY((linear ^ e->write_tag) <= PAGE_BYTES - 8 * count)) {
         memcpy((void *)(linear + e->addend), words, 8 * count);

@@ -25,6 +25,8 @@ enum { PTE_P = 1, PTE_W = 2, PTE_U = 4, PTE_A = 0x20, PTE_D = 0x40, PTE_PS = 0x8
 
 struct table_use {
     uint32_t frame;
+    bool many;              /* as a table of 4 KiB pages it was met at several linear addresses */
+    uint64_t linear_base;   /* ... or only at this one (UINT64_MAX: at none yet) */
     uint64_t leaf[8], upper[8], code[8]; /* one bit for each 8-byte slot; `code`: a leaf on the way to instructions */
 };
 struct mmu_shared {
@@ -60,30 +62,57 @@ void mmu_shared_destroy(struct mmu_shared *t)
     }
 }
 
-static void forget_tables(struct cpu *c)
+static void forget_table(struct cpu *c, uint32_t n)
 {
     struct mmu_shared *t = c->tables;
-    for (uint32_t i = 0; i < t->count; i++) {
-        t->use_of_frame[t->use[i].frame] = 0;
-        memory_track_clear(c->machine->memory, t->use[i].frame, MEMORY_TABLE);
-        memset(&t->use[i], 0, sizeof t->use[i]);
+    t->use_of_frame[t->use[n].frame] = 0;
+    memory_track_clear(c->machine->memory, t->use[n].frame, MEMORY_TABLE);
+    t->count--;
+    if (n != t->count) {
+        t->use[n] = t->use[t->count];
+        t->use_of_frame[t->use[n].frame] = n + 1;
     }
-    t->count = 0;
 }
 
-static void note_use(struct cpu *c, uint32_t frame, unsigned offset, bool leaf, bool code)
+static void forget_tables(struct cpu *c)
+{
+    while (c->tables->count != 0) {
+        forget_table(c, c->tables->count - 1);
+    }
+}
+
+enum use_kind { USE_UPPER, USE_LEAF, USE_LEAF_OF_CODE };
+
+/* `linear_base`: of the 2 MiB that a table of 4 KiB pages serves; UINT64_MAX when one leaf may stand for several pages. */
+static void note_use(struct cpu *c, uint32_t frame, unsigned offset, enum use_kind kind, uint64_t linear_base)
 {
     struct mmu_shared *t = c->tables;
     uint32_t n = t->use_of_frame[frame];
     if (n == 0) {
         mmu_withhold_write(c, frame, MEMORY_TABLE);
-        t->use[t->count].frame = frame;
+        t->use[t->count] = (struct table_use){.frame = frame, .linear_base = UINT64_MAX};
         n = t->use_of_frame[frame] = ++t->count;
     }
     struct table_use *u = &t->use[n - 1];
     unsigned slot = offset >> 3;
-    (leaf ? u->leaf : u->upper)[slot >> 6] |= 1ULL << (slot & 63);
-    u->code[slot >> 6] |= (uint64_t)(leaf && code) << (slot & 63);
+    uint64_t bit = 1ULL << (slot & 63);
+    if (kind == USE_UPPER) {
+        u->upper[slot >> 6] |= bit;
+        return;
+    }
+    u->leaf[slot >> 6] |= bit;
+    u->code[slot >> 6] |= kind == USE_LEAF_OF_CODE ? bit : 0;
+    u->many |= linear_base == UINT64_MAX || (u->linear_base != UINT64_MAX && u->linear_base != linear_base);
+    u->linear_base = linear_base;
+}
+
+static bool table_unused(const struct table_use *u)
+{
+    uint64_t any = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        any |= u->leaf[i] | u->upper[i];
+    }
+    return any == 0;
 }
 
 /* ---- the software TLBs ---- */
@@ -113,27 +142,38 @@ static void flush_tlb(const struct vcpu *v, struct tlb *t)
     t->used_count = 0;
 }
 
-void mmu_init_vp(struct vcpu *v)
+static void flush_space(struct vcpu *v, struct address_space *a)
 {
     for (unsigned k = 0; k < TLB_KINDS; k++) {
-        for (unsigned i = 0; i < TLB_ENTRIES_MAX; i++) {
-            clear_entry(&v->tlbs[k], i);
-        }
-        v->tlbs[k].used_count = 0;
+        flush_tlb(v, &a->tlbs[k]);
     }
     for (unsigned i = 0; i < CODE_TLB_ENTRIES; i++) {
-        v->code_tlb[i].linear_page = UINT64_MAX;
+        a->code_tlb[i].linear_page = UINT64_MAX;
+    }
+    a->key = SPACE_UNUSED;
+}
+
+void mmu_init_vp(struct vcpu *v)
+{
+    for (unsigned n = 0; n < ADDRESS_SPACES; n++) {
+        for (unsigned k = 0; k < TLB_KINDS; k++) {
+            v->spaces[n].tlbs[k].used_count = UINT32_MAX;
+            for (unsigned i = v->tlb_mask + 1; i < TLB_ENTRIES_MAX; i++) {
+                clear_entry(&v->spaces[n].tlbs[k], i);
+            }
+        }
+        flush_space(v, &v->spaces[n]);
     }
 }
 
 void mmu_flush(struct vcpu *v)
 {
-    for (unsigned k = 0; k < TLB_KINDS; k++) {
-        flush_tlb(v, &v->tlbs[k]);
+    for (unsigned n = 0; n < ADDRESS_SPACES; n++) {
+        if (&v->spaces[n] == v->space || v->spaces[n].key != SPACE_UNUSED) {
+            flush_space(v, &v->spaces[n]);
+        }
     }
-    for (unsigned i = 0; i < CODE_TLB_ENTRIES; i++) {
-        v->code_tlb[i].linear_page = UINT64_MAX;
-    }
+    v->space->key = v->s.cr3 & PTE_ADDRESS;
     vp_forget_jumps(v);
 }
 
@@ -145,14 +185,38 @@ void mmu_flush_all(struct cpu *c)
     forget_tables(c);
 }
 
+/* The address space of another CR3: one that is remembered, or else the one used longest ago, emptied. */
+static void switch_space(struct vcpu *v, uint64_t key)
+{
+    struct address_space *oldest = NULL, *found = NULL;
+    for (unsigned n = 0; n < ADDRESS_SPACES; n++) {
+        struct address_space *a = &v->spaces[n];
+        if (a->key == key) {
+            found = a;
+        }
+        if (a != v->space && (oldest == NULL || a->last_use < oldest->last_use)) {
+            oldest = a;
+        }
+    }
+    if (found == NULL) {
+        found = oldest;
+        flush_space(v, found);
+        vp_forget_space_jumps(v, found);
+        found->key = key;
+    }
+    found->last_use = ++v->space_uses;
+    v->space = found;
+    vp_derive(v);
+}
+
 /* Every VP's write permissions; for one frame, or for all when `frame` is FRAME_NONE. */
 static void revoke_write(struct cpu *c, uint32_t frame)
 {
     uintptr_t host = frame == FRAME_NONE ? 0 : (uintptr_t)memory_frame_host(c->machine->memory, frame);
     for (unsigned n = 0; n < c->vp_count; n++) {
         struct vcpu *v = c->vps[n];
-        for (unsigned k = 0; k < TLB_KINDS; k++) {
-            struct tlb *t = &v->tlbs[k];
+        for (unsigned k = 0; k < ADDRESS_SPACES * TLB_KINDS; k++) {
+            struct tlb *t = &v->spaces[k / TLB_KINDS].tlbs[k % TLB_KINDS];
             if (t->used_count == 0) {
                 continue;
             }
@@ -180,29 +244,44 @@ void cpu_drop_writable(struct cpu *c)
     revoke_write(c, FRAME_NONE);
 }
 
-static void drop_leaf(struct cpu *c, uint64_t leaf, bool code)
+/* Drops what derives from a leaf. `linear` is the only address where it can be in use; UINT64_MAX: anywhere. */
+static void drop_from_tlb(const struct vcpu *v, struct tlb *t, uint64_t leaf, uint64_t linear)
+{
+    if (t->used_count == 0) {
+        return;
+    }
+    if (linear != UINT64_MAX) {
+        unsigned i = (linear >> PAGE_SHIFT) & v->tlb_mask;
+        if (t->e[i].leaf_gpa == leaf) {
+            clear_entry(t, i);
+        }
+        return;
+    }
+    for (unsigned i = 0; i <= v->tlb_mask; i++) {
+        if (t->e[i].leaf_gpa == leaf) {
+            clear_entry(t, i);
+        }
+    }
+}
+
+static void drop_leaf(struct cpu *c, uint64_t leaf, bool code, uint64_t linear)
 {
     for (unsigned n = 0; n < c->vp_count; n++) {
         struct vcpu *v = c->vps[n];
-        for (unsigned k = 0; k < TLB_KINDS; k++) {
-            struct tlb *t = &v->tlbs[k];
-            if (t->used_count == 0) {
-                continue;
-            }
-            for (unsigned i = 0; i <= v->tlb_mask; i++) {
-                if (t->e[i].leaf_gpa == leaf) {
-                    clear_entry(t, i);
+        for (unsigned k = 0; k < ADDRESS_SPACES * TLB_KINDS; k++) {
+            drop_from_tlb(v, &v->spaces[k / TLB_KINDS].tlbs[k % TLB_KINDS], leaf, linear);
+        }
+        if (!code) {
+            continue;
+        }
+        for (unsigned k = 0; k < ADDRESS_SPACES; k++) {
+            for (unsigned i = 0; i < CODE_TLB_ENTRIES; i++) {
+                if (v->spaces[k].code_tlb[i].leaf_gpa == leaf) {
+                    v->spaces[k].code_tlb[i].linear_page = UINT64_MAX;
                 }
             }
         }
-        for (unsigned i = 0; i < CODE_TLB_ENTRIES && code; i++) {
-            if (v->code_tlb[i].leaf_gpa == leaf) {
-                v->code_tlb[i].linear_page = UINT64_MAX;
-            }
-        }
-        if (code) {
-            vp_forget_jumps(v);
-        }
+        vp_forget_jumps(v);
     }
 }
 
@@ -231,6 +310,7 @@ static void table_written(struct cpu *c, uint32_t frame, unsigned offset, unsign
         return;
     }
     struct table_use *u = &t->use[n - 1];
+    bool used = false;
     for (unsigned slot = offset >> 3; slot <= (offset + bytes - 1) >> 3; slot++) {
         uint64_t bit = 1ULL << (slot & 63);
         if (u->upper[slot >> 6] & bit) {
@@ -238,10 +318,15 @@ static void table_written(struct cpu *c, uint32_t frame, unsigned offset, unsign
             return;
         }
         if (u->leaf[slot >> 6] & bit) {
-            drop_leaf(c, (uint64_t)frame << PAGE_SHIFT | slot << 3, u->code[slot >> 6] & bit);
+            uint64_t linear = u->many || u->linear_base == UINT64_MAX ? UINT64_MAX : u->linear_base + ((uint64_t)slot << PAGE_SHIFT);
+            drop_leaf(c, (uint64_t)frame << PAGE_SHIFT | slot << 3, u->code[slot >> 6] & bit, linear);
             u->leaf[slot >> 6] &= ~bit;
             u->code[slot >> 6] &= ~bit;
+            used = true;
         }
+    }
+    if (!used && table_unused(u)) {
+        forget_table(c, n - 1); /* no table any more, as far as we know */
     }
 }
 
@@ -467,11 +552,15 @@ static void set_accessed(struct vcpu *v, const struct walk *w, bool write)
     }
 }
 
-static void remember_tables(struct vcpu *v, const struct walk *w, bool code)
+/* In 32-bit paging two entries share a slot, and a large page stands for many of ours: then the linear address says nothing. */
+static void remember_tables(struct vcpu *v, const struct walk *w, uint64_t linear, bool code)
 {
+    bool one_page = w->page_bytes == PAGE_BYTES && (v->s.cr4 & CR4_PAE);
     for (unsigned i = 0; i < w->steps; i++) {
-        if (w->step[i].frame != FRAME_NONE) {
-            note_use(v->cpu, w->step[i].frame, w->step[i].offset, i + 1 == w->steps, code);
+        const struct step *s = &w->step[i];
+        if (s->frame != FRAME_NONE) {
+            bool leaf = i + 1 == w->steps;
+            note_use(v->cpu, s->frame, s->offset, !leaf ? USE_UPPER : code ? USE_LEAF_OF_CODE : USE_LEAF, one_page ? linear & ~0x1fffffULL : UINT64_MAX);
         }
     }
 }
@@ -557,10 +646,10 @@ struct place mmu_place(struct vcpu *v, uint64_t linear, enum access access, enum
         return p;
     }
     if (v->cpu->config.policy == TRANSLATE_FRESH) {
-        remember_tables(v, &w, false);
+        remember_tables(v, &w, linear, false);
     }
     unsigned i = (linear >> PAGE_SHIFT) & v->tlb_mask;
-    struct tlb *t = &v->tlbs[kind];
+    struct tlb *t = &v->space->tlbs[kind];
     struct tlb_entry *e = &t->e[i];
     if (e->read_tag == empty_tag(i)) {
         if (t->used_count < ARRAY_COUNT(t->used)) {
@@ -585,7 +674,7 @@ uint32_t mmu_fetch_frame(struct vcpu *v, uint64_t linear)
 {
     bool user = v->s.cpl == 3;
     uint64_t page = linear & ~PAGE_OFFSET_MASK;
-    struct code_tlb_entry *e = &v->code_tlb[(page >> PAGE_SHIFT) & (CODE_TLB_ENTRIES - 1)];
+    struct code_tlb_entry *e = &v->space->code_tlb[(page >> PAGE_SHIFT) & (CODE_TLB_ENTRIES - 1)];
     if (LIKELY(e->linear_page == page && e->user == user)) {
         return e->frame;
     }
@@ -597,7 +686,7 @@ uint32_t mmu_fetch_frame(struct vcpu *v, uint64_t linear)
         return frame;
     }
     if (v->cpu->config.policy == TRANSLATE_FRESH) {
-        remember_tables(v, &w, true);
+        remember_tables(v, &w, linear, true);
     }
     *e = (struct code_tlb_entry){.linear_page = page, .frame = frame, .user = user, .leaf_gpa = leaf_of(&w)};
     return frame;
@@ -658,12 +747,10 @@ void mmu_cr3_written(struct vcpu *v, uint64_t old, uint64_t value, bool keep)
         mmu_flush(v);
         return;
     }
-    uint64_t ignored = v->s.cr4 & CR4_PCIDE ? 0xfff : 0x18;
-    if ((old ^ value) & ~ignored) {
-        mmu_flush(v);
-        if (v->cpu->vp_count == 1) {
-            forget_tables(v->cpu); /* nobody else derives anything from them */
-        }
+    if ((v->s.cr4 & CR4_PAE) && !vp_long(v)) {
+        mmu_flush(v); /* other PDPTEs, maybe behind the same address */
+    } else if ((old ^ value) & PTE_ADDRESS) {
+        switch_space(v, value & PTE_ADDRESS);
     }
 }
 

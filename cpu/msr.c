@@ -1,10 +1,10 @@
 /* RDMSR and WRMSR: the processor's own registers by one table, the local APIC's by range, all others by hook. SDM 4 chapter 2.
  *
- * Invariants: values live in struct vp_state (or the local APIC) and nowhere else; a refused write changes nothing; what neither
- * the table, the local APIC nor a hook knows raises #GP(0), which operating systems probe for. The hypervisor's range goes to
- * its hook directly and is charged as an intercept; the processor's own registers cost what the instruction costs.
- * Chosen where the vendors' texts leave it open: registers that AMD's guests write in passing (HWCR, NB_CFG, LS_CFG's kin) read as fixed values
- * and take any write. IA32_MISC_ENABLE offers neither the CPUID limit (bit 22) nor NX disable (bit 34): writing a 1 there raises #GP.
+ * Invariants: values live in struct vp_state (or the local APIC) and nowhere else; a refused write changes nothing; what neither the
+ * table, the local APIC nor a hook knows raises #GP(0), which operating systems probe for. The hypervisor's range goes to its hook
+ * directly and is charged as an intercept; the processor's own registers cost what the instruction costs.
+ * Chosen where the vendors' texts leave it open: what AMD's guests write in passing (HWCR, NB_CFG, DE_CFG) reads as a fixed value and
+ * takes any write. IA32_MISC_ENABLE offers neither the CPUID limit (bit 22) nor NX disable (bit 34): a 1 there raises #GP.
  * Left out: machine check, performance counters, DEBUGCTL and last-branch records, microcode update.
  */
 #include "cpu/msr.h"
@@ -42,28 +42,28 @@ static enum msr_outcome write_tsc(struct vcpu *v, uint64_t value)
     return MSR_OK;
 }
 
-static uint64_t read_tsc_adjust(struct vcpu *v)
+static uint64_t read_adjust(struct vcpu *v)
 {
     return v->s.tsc_adjust;
 }
 
-static enum msr_outcome write_tsc_adjust(struct vcpu *v, uint64_t value)
+static enum msr_outcome write_adjust(struct vcpu *v, uint64_t value)
 {
     move_tsc(v, value - v->s.tsc_adjust);
     return MSR_OK;
 }
 
-static uint64_t read_apic_base(struct vcpu *v)
+static uint64_t read_base(struct vcpu *v)
 {
     return v->lapic.base_msr;
 }
 
-static enum msr_outcome write_apic_base(struct vcpu *v, uint64_t value)
+static enum msr_outcome write_base(struct vcpu *v, uint64_t value)
 {
     return lapic_wrmsr(v, 0x1b, value);
 }
 
-static enum msr_outcome write_tsc_deadline(struct vcpu *v, uint64_t value)
+static enum msr_outcome write_deadline(struct vcpu *v, uint64_t value)
 {
     lapic_timer_set_deadline(v, value);
     return MSR_OK;
@@ -96,7 +96,7 @@ static enum msr_outcome write_misc_enable(struct vcpu *v, uint64_t value)
 }
 
 /* IA32_PRED_CMD bit 0: there is no prediction to forget. */
-static enum msr_outcome write_prediction_command(struct vcpu *v, uint64_t value)
+static enum msr_outcome write_prediction(struct vcpu *v, uint64_t value)
 {
     return MSR_OK;
 }
@@ -132,13 +132,13 @@ const struct msr_row msr_rows[] = {
     /* index     name                       section            with, vendor, access, reset, reserved bits, rule, where */
     {0x00000010, "IA32_TIME_STAMP_COUNTER", "SDM 3B §17.17",   FEAT_TSC, ALL, RW, 0, 0, ANY, BY(read_tsc, write_tsc)},
     {0x00000017, "IA32_PLATFORM_ID",        "SDM 4 §2.1",      ALWAYS, INTEL, RO, 0, 0, ANY, NOWHERE},
-    {0x0000001b, "IA32_APIC_BASE",          "SDM 3A §10.4.4",  FEAT_APIC, ALL, RW, 0, 0, ANY, BY(read_apic_base, write_apic_base)},
-    {0x0000003b, "IA32_TSC_ADJUST",         "SDM 3B §17.17.3", FEAT_TSC_ADJUST, ALL, RW, 0, 0, ANY, BY(read_tsc_adjust, write_tsc_adjust)},
+    {0x0000001b, "IA32_APIC_BASE",          "SDM 3A §10.4.4",  FEAT_APIC, ALL, RW, 0, 0, ANY, BY(read_base, write_base)},
+    {0x0000003b, "IA32_TSC_ADJUST",         "SDM 3B §17.17.3", FEAT_TSC_ADJUST, ALL, RW, 0, 0, ANY, BY(read_adjust, write_adjust)},
     {0x00000048, "IA32_SPEC_CTRL",          "SDM 4 §2.1",      FEAT_SPEC_CTRL, INTEL, RW, 0, ~0x3ULL, ANY, IN(spec_ctrl)},
-    {0x00000049, "IA32_PRED_CMD",           "SDM 4 §2.1",      FEAT_SPEC_CTRL, INTEL, WO, 0, ~0x1ULL, ANY, BY(NULL, write_prediction_command)},
+    {0x00000049, "IA32_PRED_CMD",           "SDM 4 §2.1",      FEAT_SPEC_CTRL, INTEL, WO, 0, ~0x1ULL, ANY, BY(NULL, write_prediction)},
     {0x0000008b, "IA32_BIOS_SIGN_ID",       "SDM 3A §9.11.7.1", ALWAYS, ALL, FIXED, 0, 0, ANY, NOWHERE},
     {0x000000fe, "IA32_MTRRCAP",            "SDM 3A §11.11.1", FEAT_MTRR, ALL, RO, 0x508, 0, ANY, NOWHERE},
-    {0x0000010a, "IA32_ARCH_CAPABILITIES",  "SDM 4 §2.1",      FEAT_ARCH_CAPABILITIES, INTEL, RO, ARCH_CAPABILITIES, 0, ANY, NOWHERE},
+    {0x0000010a, "IA32_ARCH_CAPABILITIES",  "SDM 4 §2.1", FEAT_ARCH_CAPABILITIES, INTEL, RO, ARCH_CAPABILITIES, 0, ANY, NOWHERE},
     {0x00000174, "IA32_SYSENTER_CS",        "SDM 3A §5.8.7",   FEAT_SEP, ALL, RW, 0, 0, NARROW, IN(sysenter_cs)},
     {0x00000175, "IA32_SYSENTER_ESP",       "SDM 3A §5.8.7",   FEAT_SEP, ALL, RW, 0, 0, MSR_ENTRY, IN(sysenter_esp)},
     {0x00000176, "IA32_SYSENTER_EIP",       "SDM 3A §5.8.7",   FEAT_SEP, ALL, RW, 0, 0, MSR_ENTRY, IN(sysenter_eip)},
@@ -149,7 +149,8 @@ const struct msr_row msr_rows[] = {
     MTRR_FIX(0x26b, 6), MTRR_FIX(0x26c, 7), MTRR_FIX(0x26d, 8), MTRR_FIX(0x26e, 9), MTRR_FIX(0x26f, 10),
     {0x00000277, "IA32_PAT",                "SDM 3A §11.12.2", FEAT_PAT, ALL, RW, 0x0007040600070406, 0, MSR_TYPES, IN(pat)},
     {0x000002ff, "IA32_MTRR_DEF_TYPE",      "SDM 3A §11.11.2.1", FEAT_MTRR, ALL, RW, 0, ~0xcffULL, ANY, IN(mtrr_def_type)},
-    {0x000006e0, "IA32_TSC_DEADLINE",       "SDM 3A §10.5.4.1", FEAT_TSC_DEADLINE, ALL, RW, 0, 0, ANY, BY(lapic_timer_deadline, write_tsc_deadline)},
+    {0x000006e0, "IA32_TSC_DEADLINE",       "SDM 3A §10.5.4.1", FEAT_TSC_DEADLINE, ALL, RW, 0, 0, ANY,
+     BY(lapic_timer_deadline, write_deadline)},
     {0xc0000080, "IA32_EFER",               "SDM 3A §2.2.1",   ALWAYS, ALL, RW, 0, 0, ANY, BY(read_efer, control_write_efer)},
     {0xc0000081, "IA32_STAR",               "SDM 3A §5.8.8",   FEAT_SYSCALL, ALL, RW, 0, 0, ANY, IN(star)},
     {0xc0000082, "IA32_LSTAR",              "SDM 3A §5.8.8",   FEAT_SYSCALL, ALL, RW, 0, 0, CANONICAL, IN(lstar)},
@@ -223,7 +224,10 @@ static bool are_memory_types(uint64_t value, bool in_pat)
 static bool mtrr_is_legal(const struct vcpu *v, uint32_t msr, uint64_t value)
 {
     bool is_variable = msr < 0x210, holds_type = msr == MTRR_DEF_TYPE_INDEX || (msr & 1) == 0;
-    return !(is_variable && value >> v->cpu->config.model.physical_bits) && !(holds_type && !is_memory_type((uint8_t)value, false));
+    if (is_variable && value >> v->cpu->config.model.physical_bits) {
+        return false;
+    }
+    return !holds_type || is_memory_type((uint8_t)value, false);
 }
 
 static bool is_legal(const struct vcpu *v, const struct msr_row *row, uint64_t value)

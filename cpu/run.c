@@ -71,14 +71,31 @@ void vp_kick(struct vcpu *v)
     }
 }
 
+static void use_salt(struct vcpu *v)
+{
+    v->jump_salt = v->space->jump_salt | (v->s.cpl == 3 ? SALT_USER : 0);
+}
+
+void vp_forget_space_jumps(struct vcpu *v, struct address_space *a)
+{
+    v->jump_generation = (v->jump_generation + SALT_GENERATION_ONE) & SALT_GENERATIONS;
+    if (v->jump_generation == 0) { /* all generations are used up: begin anew, with no entry left and every salt new */
+        memset(v->jumps, 0, sizeof v->jumps);
+        for (unsigned i = 0; i < ADDRESS_SPACES; i++) {
+            v->jump_generation += SALT_GENERATION_ONE;
+            v->spaces[i].jump_salt = v->jump_generation;
+        }
+        return;
+    }
+    a->jump_salt = v->jump_generation;
+}
+
 void vp_forget_jumps(struct vcpu *v)
 {
-    uint64_t generation = (v->jump_salt + SALT_GENERATION_ONE) & SALT_GENERATIONS;
-    if (generation == 0) {
-        memset(v->jumps, 0, sizeof v->jumps);
-        generation = SALT_GENERATION_ONE;
+    for (unsigned i = 0; i < ADDRESS_SPACES; i++) {
+        vp_forget_space_jumps(v, &v->spaces[i]);
     }
-    v->jump_salt = (v->jump_salt & SALT_USER) | generation;
+    use_salt(v);
     vp_kick(v);
 }
 
@@ -93,9 +110,9 @@ void vp_derive(struct vcpu *v)
         vp_forget_jumps(v);
     }
     bool user = v->s.cpl == 3;
-    v->jump_salt = (v->jump_salt & ~SALT_USER) | (user ? SALT_USER : 0);
+    use_salt(v);
     bool ac = v->s.rflags & RFLAGS_AC;
-    v->tlb = &v->tlbs[user ? TLB_USER : ac && (v->s.cr4 & CR4_SMAP) ? TLB_SUPERVISOR_AC : TLB_SUPERVISOR];
+    v->tlb = &v->space->tlbs[user ? TLB_USER : ac && (v->s.cr4 & CR4_SMAP) ? TLB_SUPERVISOR_AC : TLB_SUPERVISOR];
     bool alignment_check = user && ac && (v->s.cr0 & CR0_AM);
     bool data = false, code = false;
     if (UNLIKELY(v->s.dr7 & 0xff)) {

@@ -53,6 +53,18 @@ struct code_tlb_entry {
     uint64_t leaf_gpa;
 };
 
+/* What is remembered of one CR3 value. Under the `fresh` policy translations stay exact while another CR3 is loaded, so a guest
+ * that goes to and fro between a few address spaces finds them warm. */
+enum { ADDRESS_SPACES = 4 };
+struct address_space {
+    uint64_t key;       /* the table's address in CR3; SPACE_UNUSED */
+    uint64_t last_use;
+    uint64_t jump_salt; /* its generation of the jump cache */
+    struct tlb tlbs[TLB_KINDS];
+    struct code_tlb_entry code_tlb[CODE_TLB_ENTRIES];
+};
+#define SPACE_UNUSED UINT64_MAX
+
 struct jump_entry {
     uint64_t key; /* linear ^ vcpu.jump_salt */
     struct block *block;
@@ -73,7 +85,7 @@ struct vcpu {
     /* What nearly every handler touches, within reach of a short displacement. */
     int64_t budget;        /* cycles left until until_cycle */
     uint64_t instructions; /* retired; charged by block, corrected at early exits */
-    struct tlb *tlb;       /* the active one of tlbs[] */
+    struct tlb *tlb;       /* the active one of space->tlbs[] */
     uint64_t tlb_mask;     /* entries - 1 */
     uint16_t fl; /* arithmetic flags as LAHF;SETO leave them: high byte SF ZF - AF - PF - CF, low byte OF */
     bool fp_unmasked;      /* guest MXCSR has an exception unmasked: FP handlers take the careful path */
@@ -109,8 +121,10 @@ struct vcpu {
     struct block *alone_block; /* room for a truncated copy */
     struct crossing *crossings; /* block.c: instructions across page ends */
     uint64_t flush_countdown;
-    struct tlb tlbs[TLB_KINDS];
-    struct code_tlb_entry code_tlb[CODE_TLB_ENTRIES];
+    struct address_space *space; /* the current one of spaces[] */
+    uint64_t space_uses;         /* for choosing the one used longest ago */
+    uint64_t jump_generation;
+    struct address_space spaces[ADDRESS_SPACES];
     struct jump_entry jumps[JUMP_CACHE_ENTRIES];
     struct stale_entries *stale; /* TRANSLATE_STALEST: the VP's architectural TLB (mmu_stale.c), part of the state */
 };
@@ -246,6 +260,7 @@ void mmu_load_pdptes(struct vcpu *v, uint64_t cr3);
 uint32_t mmu_fetch_frame(struct vcpu *v, uint64_t linear);
 
 /* ---- run.c ---- */
+void vp_forget_space_jumps(struct vcpu *v, struct address_space *a);
 void vp_forget_jumps(struct vcpu *v); /* empties the jump cache, and sends a running VP back to the run loop */
 /* Leaves the current instruction without effect and runs it again alone, so that it may do what only a last instruction may. Does not
  * return, unless the instruction already is the last of its block. */

@@ -13,9 +13,9 @@
 #define CLOCK_CYCLE_MAX (1ULL << 62) /* fourteen years at 10 GHz; no run goes further, so now + delay < 2^63 never wraps */
 
 struct clock {
-    uint64_t cycle;                           /* valid while no VP runs */
-    uint64_t hz;                              /* cycles a second; also the TSC's rate. CLOCK_HZ_MIN .. CLOCK_HZ_MAX */
-    uint64_t (*running_now)(const void *vp);  /* NULL while no VP runs */
+    uint64_t cycle;                          /* valid while no VP runs */
+    uint64_t hz;                             /* cycles a second; also the TSC's rate. CLOCK_HZ_MIN .. CLOCK_HZ_MAX */
+    uint64_t (*running_now)(const void *vp); /* NULL while no VP runs */
     const void *running;
 };
 

@@ -3,9 +3,9 @@
  *     packet  = header { magic, uuid, stream id } + context { sizes in bits, first and last cycle, lost, number } + events
  *     event   = header { u16 id, u64 cycle } + context { i32 vp } + fields
  *
- * Invariants: babeltrace2 refuses a whole trace for one torn packet, so a packet goes out in one piece and a short write is cut off
- * again; cycles in the stream never fall (a clock that ran backwards ends the file with an error, not the trace with a lie).
- * Left out: several streams, indexes, enumerations' names. */
+ * Invariants: babeltrace2 refuses a whole trace for one torn packet, so a packet goes out in one piece and a short write is cut
+ * off again; cycles in the stream never fall (a clock that ran backwards ends the file with an error, not the trace with a
+ * lie). Left out: several streams, indexes, enumerations' names. */
 #include "machine/ctf.h"
 
 #include <dirent.h>
@@ -85,7 +85,8 @@ static void put_head(FILE *f, const struct ctf_config *config, uint64_t clock_hz
     fprintf(f, "    vps = %" PRIu32 ";\n};\n\n", config->vp_count);
     fprintf(f, "clock { name = cycles; freq = %" PRIu64 "; offset = 0; absolute = false; };\n", clock_hz);
     fputs("typealias integer { size = 64; align = 8; signed = false; map = clock.cycles.value; } := tick;\n\n", f);
-    fputs("stream {\n    id = 0;\n    packet.context := struct { u64 packet_size; u64 content_size; tick timestamp_begin; tick timestamp_end;"
+    fputs("stream {\n    id = 0;\n    packet.context := struct { u64 packet_size; u64 content_size; tick timestamp_begin; tick "
+          "timestamp_end;"
           " u64 events_discarded; u64 packet_seq_num; };\n"
           "    event.header := struct { u16 id; tick timestamp; };\n"
           "    event.context := struct { i32 vp; }; /* -1: of no VP */\n};\n",

@@ -22,7 +22,8 @@ struct digest_chain digest_chain_start(uint64_t epoch_cycles)
     return (struct digest_chain){.epoch_cycles = epoch_cycles, .next_cycle = epoch_cycles > 0 ? epoch_cycles : CYCLE_NEVER};
 }
 
-struct digest digest_now(const struct digest_chain *c, struct machine *m, void (*visit)(struct state *s, void *owner), void *owner)
+struct digest digest_now(const struct digest_chain *c, struct machine *m, void (*visit)(struct state *s, void *owner),
+                         void *owner)
 {
     struct memory_digest ram = memory_digest(m->memory);
     struct state *s = state_begin_digest();
@@ -52,7 +53,8 @@ static uint64_t next_epoch(uint64_t epoch, uint64_t now)
     return next;
 }
 
-struct digest digest_chain_append(struct digest_chain *c, struct machine *m, void (*visit)(struct state *s, void *owner), void *owner)
+struct digest digest_chain_append(struct digest_chain *c, struct machine *m, void (*visit)(struct state *s, void *owner),
+                                  void *owner)
 {
     c->link = digest_now(c, m, visit, owner);
     c->count++;

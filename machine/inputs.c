@@ -1,6 +1,6 @@
-/* The input log. Invariants: cycles never fall; entries before `taken` have been given out; all bytes stand in one pool, in order.
- * A file has exactly one form for a log (no other spelling is read), so equal logs are equal files.
- * Left out: who feeds devices (tlfs/partition's owner) and recordings, which carry this log among other things. */
+/* The input log. Invariants: cycles never fall; entries before `taken` have been given out; all bytes stand in one pool, in
+ * order. A file has exactly one form for a log (no other spelling is read), so equal logs are equal files. Left out: who feeds
+ * devices (tlfs/partition's owner) and recordings, which carry this log among other things. */
 #include "machine/inputs.h"
 
 #include <inttypes.h>
@@ -69,8 +69,8 @@ static void pool_reserve(struct inputs *in, size_t bytes)
 
 bool inputs_append(struct inputs *in, uint64_t cycle, const char *source, const void *bytes, size_t length)
 {
-    if (in->count == INPUTS_MAX || length > INPUT_BYTES_MAX || length > INPUTS_BYTES_MAX - in->pool_bytes || !source_fits(source) ||
-        cycle > CLOCK_CYCLE_MAX || (in->count > 0 && cycle < in->entries[in->count - 1].cycle)) {
+    if (in->count == INPUTS_MAX || length > INPUT_BYTES_MAX || length > INPUTS_BYTES_MAX - in->pool_bytes ||
+        !source_fits(source) || cycle > CLOCK_CYCLE_MAX || (in->count > 0 && cycle < in->entries[in->count - 1].cycle)) {
         return false;
     }
     in->entries = host_room(in->entries, in->count, sizeof *in->entries);
@@ -258,7 +258,8 @@ static bool read_entry(struct reader *r, struct inputs *in, uint8_t *bytes)
     if (!read_bytes(r, bytes, &length)) {
         return false;
     }
-    return inputs_append(in, cycle, source, bytes, length) || refuse(r, "an input earlier than the one before, or beyond the limits");
+    return inputs_append(in, cycle, source, bytes, length) ||
+           refuse(r, "an input earlier than the one before, or beyond the limits");
 }
 
 static bool read_end(struct reader *r, const struct inputs *in, const char *text)
@@ -336,7 +337,9 @@ static void save_entries(struct state *s, struct inputs *in)
         state_u64(s, &e->cycle);
         state_bytes(s, e->source, INPUT_SOURCE_MAX);
         state_u32(s, &length);
-        state_bytes(s, in->pool + e->offset, e->length);
+        if (length > 0) {
+            state_bytes(s, in->pool + e->offset, length);
+        }
     }
 }
 

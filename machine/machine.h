@@ -22,8 +22,8 @@ struct machine {
     struct clock clock;
     struct prng prng; /* the seed's own stream, for what a device draws */
     enum machine_end end;
-    uint32_t end_code;                    /* END_DEBUG_EXIT: the byte as written */
-    void (*end_requested)(void *owner);   /* set by who runs the VPs: the running VP must stop at its next boundary */
+    uint32_t end_code;                  /* END_DEBUG_EXIT: the byte as written */
+    void (*end_requested)(void *owner); /* set by who runs the VPs: the running VP must stop at its next boundary */
     void *end_owner;
 };
 

@@ -154,7 +154,7 @@ void memory_track_set(struct memory *m, uint32_t frame, uint8_t bits)
 
 void memory_track_clear(struct memory *m, uint32_t frame, uint8_t bits)
 {
-    m->track[frame] &= (uint8_t)~(bits & (MEMORY_CODE | MEMORY_TABLE));
+    m->track[frame] &= (uint8_t) ~(bits & (MEMORY_CODE | MEMORY_TABLE));
 }
 
 void memory_dirty(struct memory *m, uint32_t frame)

@@ -14,10 +14,10 @@
 
 #include "machine/types.h"
 
-#define MEMORY_HOLE_GPA 0xc0000000ULL        /* low RAM ends here at the latest */
-#define MEMORY_HIGH_GPA 0x100000000ULL       /* high RAM starts here */
+#define MEMORY_HOLE_GPA 0xc0000000ULL  /* low RAM ends here at the latest */
+#define MEMORY_HIGH_GPA 0x100000000ULL /* high RAM starts here */
 #define MEMORY_MAX_BYTES (64ULL << 30)
-enum { MEMORY_OVERLAYS = 2048 };             /* frames set aside for overlays */
+enum { MEMORY_OVERLAYS = 2048 }; /* frames set aside for overlays */
 #define FRAME_NONE UINT32_MAX
 
 enum memory_track {

@@ -1,7 +1,7 @@
 /* The inside of guest-physical space, shared by memory.c (frames, bytes, overlays), mmio.c and memory_state.c.
  *
- * Frames: RAM first (frame = RAM page), then MEMORY_OVERLAYS overlay frames. All arrays by frame are anonymous mappings that the
- * host fills with zeroes when touched, so 64 GiB of guest memory costs what the guest uses.
+ * Frames: RAM first (frame = RAM page), then MEMORY_OVERLAYS overlay frames. All arrays by frame are anonymous mappings that
+ * the host fills with zeroes when touched, so 64 GiB of guest memory costs what the guest uses.
  */
 #ifndef ORRERY_MACHINE_MEMORY_MAP_H
 #define ORRERY_MACHINE_MEMORY_MAP_H

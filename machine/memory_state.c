@@ -119,7 +119,7 @@ static void clear_pages(struct memory *m)
     for (uint32_t frame = next_touched(m, 0); frame < m->frame_count; frame = next_touched(m, frame + 1)) {
         memset(memory_frame_host(m, frame), 0, PAGE_BYTES);
         frame_digest_set(m, frame, (struct memory_digest){0, 0});
-        m->track[frame] &= (uint8_t)~(MEMORY_DIRTY | FRAME_TOUCHED);
+        m->track[frame] &= (uint8_t) ~(MEMORY_DIRTY | FRAME_TOUCHED);
     }
     m->dirty_count = 0;
     m->touched_frames = 0;

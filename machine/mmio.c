@@ -31,9 +31,8 @@ bool mmio_takes_page(const struct memory *m, uint64_t page)
 /* RAM pages under [first, last], low RAM and high RAM; the hole between is skipped, so the loop is bounded by RAM. */
 static void cover_range(struct memory *m, uint64_t first, uint64_t last)
 {
-    const uint64_t parts[2][2] = {{0, m->low_frames},
-                                  {MEMORY_HIGH_GPA >> PAGE_SHIFT,
-                                   (MEMORY_HIGH_GPA >> PAGE_SHIFT) + (m->ram_frames - m->low_frames)}};
+    const uint64_t parts[2][2] = {
+        {0, m->low_frames}, {MEMORY_HIGH_GPA >> PAGE_SHIFT, (MEMORY_HIGH_GPA >> PAGE_SHIFT) + (m->ram_frames - m->low_frames)}};
     for (size_t i = 0; i < ARRAY_COUNT(parts); i++) {
         uint64_t from = first >> PAGE_SHIFT, to = (last >> PAGE_SHIFT) + 1;
         from = from > parts[i][0] ? from : parts[i][0];

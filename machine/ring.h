@@ -6,8 +6,8 @@
 
 struct ring;
 
-/* Keeps the last `events` (1 .. 65536). Hand ring_note to trace_listen() for each row to keep, with the ring as owner, and take it
- * back with trace_unlisten() before ring_destroy(). */
+/* Keeps the last `events` (1 .. 65536). Hand ring_note to trace_listen() for each row to keep, with the ring as owner, and take
+ * it back with trace_unlisten() before ring_destroy(). */
 struct ring *ring_create(size_t events);
 void ring_destroy(struct ring *r);
 void ring_note(void *ring, const struct trace_event *e);

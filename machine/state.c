@@ -235,6 +235,9 @@ static void bytes_in(struct state *s, void *bytes, size_t length)
 
 void state_bytes(struct state *s, void *p, size_t bytes)
 {
+    if (bytes == 0) {
+        return;
+    }
     if (s->mode == STATE_RESTORE) {
         bytes_in(s, p, bytes);
     } else {
@@ -242,6 +245,7 @@ void state_bytes(struct state *s, void *p, size_t bytes)
     }
 }
 
+/* On restore `value` is 0 and the field itself unread: it may hold nothing yet. */
 static uint64_t number(struct state *s, uint64_t value, unsigned bytes)
 {
     uint8_t raw[8];
@@ -256,37 +260,37 @@ static uint64_t number(struct state *s, uint64_t value, unsigned bytes)
 
 void state_u8(struct state *s, uint8_t *v)
 {
-    *v = (uint8_t)number(s, *v, 1);
+    *v = (uint8_t)number(s, state_restoring(s) ? 0 : *v, 1);
 }
 
 void state_u16(struct state *s, uint16_t *v)
 {
-    *v = (uint16_t)number(s, *v, 2);
+    *v = (uint16_t)number(s, state_restoring(s) ? 0 : *v, 2);
 }
 
 void state_u32(struct state *s, uint32_t *v)
 {
-    *v = (uint32_t)number(s, *v, 4);
+    *v = (uint32_t)number(s, state_restoring(s) ? 0 : *v, 4);
 }
 
 void state_u64(struct state *s, uint64_t *v)
 {
-    *v = number(s, *v, 8);
+    *v = number(s, state_restoring(s) ? 0 : *v, 8);
 }
 
 void state_i32(struct state *s, int32_t *v)
 {
-    *v = (int32_t)(uint32_t)number(s, (uint32_t)*v, 4);
+    *v = (int32_t)(uint32_t)number(s, state_restoring(s) ? 0 : (uint32_t)*v, 4);
 }
 
 void state_i64(struct state *s, int64_t *v)
 {
-    *v = (int64_t)number(s, (uint64_t)*v, 8);
+    *v = (int64_t)number(s, state_restoring(s) ? 0 : (uint64_t)*v, 8);
 }
 
 void state_bool(struct state *s, bool *v)
 {
-    uint64_t value = number(s, *v, 1);
+    uint64_t value = number(s, state_restoring(s) ? 0 : *v, 1);
     if (value > 1) {
         state_fail(s, "a yes or no in section \"%s\" is %u", s->parts[s->part_count - 1].name, (unsigned)value);
         value = 0;
@@ -296,7 +300,7 @@ void state_bool(struct state *s, bool *v)
 
 void state_u64_in(struct state *s, uint64_t *v, uint64_t min, uint64_t max, const char *what)
 {
-    uint64_t value = number(s, *v, 8);
+    uint64_t value = number(s, state_restoring(s) ? 0 : *v, 8);
     if (s->mode != STATE_DIGEST && !s->failed && (value < min || value > max)) {
         state_fail(s, "%s is %llu, not %llu to %llu", what, (unsigned long long)value, (unsigned long long)min,
                    (unsigned long long)max);
@@ -306,7 +310,7 @@ void state_u64_in(struct state *s, uint64_t *v, uint64_t min, uint64_t max, cons
 
 void state_u32_in(struct state *s, uint32_t *v, uint32_t min, uint32_t max, const char *what)
 {
-    uint64_t value = number(s, *v, 4);
+    uint64_t value = number(s, state_restoring(s) ? 0 : *v, 4);
     if (s->mode != STATE_DIGEST && !s->failed && (value < min || value > max)) {
         state_fail(s, "%s is %llu, not %u to %u", what, (unsigned long long)value, min, max);
     }
@@ -484,7 +488,8 @@ uint8_t *state_finish_save(struct state *s, size_t *length)
 static bool sections_fit(const uint8_t *in, size_t at, size_t end, uint64_t count)
 {
     for (; count > 0; count--) {
-        if (end - at < SECTION_FIXED_BYTES || in[at] == 0 || in[at] > STATE_NAME_MAX || end - at < SECTION_FIXED_BYTES + (size_t)in[at]) {
+        if (end - at < SECTION_FIXED_BYTES || in[at] == 0 || in[at] > STATE_NAME_MAX ||
+            end - at < SECTION_FIXED_BYTES + (size_t)in[at]) {
             return false;
         }
         at += SECTION_FIXED_BYTES + (size_t)in[at];

@@ -59,7 +59,8 @@ struct state *state_begin_digest(void);
 uint8_t *state_finish_save(struct state *s, size_t *length);
 /* XXH3-128 over each section's name, NUL, version (4 bytes), length (8) and XXH3-128 (low, high), in the order of the visit. */
 struct state_digest state_finish_digest(struct state *s);
-/* After state_finish_digest(): the parts, so that a difference tells its section. NULL beyond the last; valid until state_end(). */
+/* After state_finish_digest(): the parts, so that a difference tells its section. NULL beyond the last; valid until
+ * state_end(). */
 const char *state_digest_part(const struct state *s, size_t index, struct state_digest *digest);
 /* True when all bytes of all sections were consumed. */
 bool state_finish_restore(struct state *s);

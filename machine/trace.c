@@ -1,7 +1,7 @@
 /* Trace points: who listens, and the way from a point to its listeners.
  *
- * Invariant: bit n of `armed` is set exactly when row n is declared and somebody listens to it, so a silent point stays one load
- * and one test. Listeners may come and go while an event is told: who comes hears the next event, who goes hears no more.
+ * Invariant: bit n of `armed` is set exactly when row n is declared and somebody listens to it, so a silent point stays one
+ * load and one test. Listeners may come and go while an event is told: who comes hears the next event, who goes hears no more.
  * Left out: formats (ctf.c writes files, ring.c keeps the last events). */
 #include "machine/trace.h"
 

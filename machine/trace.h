@@ -14,7 +14,13 @@
 #include "machine/types.h"
 
 /* Each folder owns a block of ids. */
-enum trace_block { TRACE_BLOCK_MACHINE = 0, TRACE_BLOCK_CPU = 64, TRACE_BLOCK_TLFS = 128, TRACE_BLOCK_DEVICES = 192, TRACE_BLOCK_VMBUS = 256 };
+enum trace_block {
+    TRACE_BLOCK_MACHINE = 0,
+    TRACE_BLOCK_CPU = 64,
+    TRACE_BLOCK_TLFS = 128,
+    TRACE_BLOCK_DEVICES = 192,
+    TRACE_BLOCK_VMBUS = 256
+};
 enum { TRACE_IDS_MAX = 320, TRACE_FIELDS_MAX = 8 };
 #define TRACE_NO_VP 0xffffffffu /* the event belongs to no VP */
 
@@ -48,8 +54,8 @@ void trace_destroy(struct trace *t);
 void trace_declare(struct trace *t, const struct trace_row *rows, size_t count);
 const struct trace_row *trace_row_by_name(const struct trace *t, const char *name); /* NULL when unknown */
 size_t trace_rows(const struct trace *t, const struct trace_row **rows, size_t max);
-/* `row` NULL listens to every event. Listeners are called in the order in which they came; one that comes while an event is told
- * hears the next one. A listener may end its own or another's listening at any time. */
+/* `row` NULL listens to every event. Listeners are called in the order in which they came; one that comes while an event is
+ * told hears the next one. A listener may end its own or another's listening at any time. */
 void trace_listen(struct trace *t, const struct trace_row *row, trace_listener_fn *fn, void *owner);
 void trace_unlisten(struct trace *t, trace_listener_fn *fn, void *owner);
 
@@ -63,12 +69,12 @@ size_t trace_event_text(const struct trace_event *e, char *text, size_t room);
 #ifdef ORRERY_NO_TRACE
 #define TRACE(t, event, vp, ...) ((void)(t))
 #else
-#define TRACE(t, event, vp, ...)                                                                                              \
-    do {                                                                                                                      \
+#define TRACE(t, event, vp, ...)                                                                                               \
+    do {                                                                                                                       \
         if (UNLIKELY((t)->armed[TRACE_ID_##event / 64] >> (TRACE_ID_##event % 64) & 1)) {                                      \
-            const uint64_t trace_values_[] = {__VA_ARGS__};                                                                   \
-            trace_emit((t), TRACE_ID_##event, (vp), trace_values_, ARRAY_COUNT(trace_values_));                               \
-        }                                                                                                                     \
+            const uint64_t trace_values_[] = {__VA_ARGS__};                                                                    \
+            trace_emit((t), TRACE_ID_##event, (vp), trace_values_, ARRAY_COUNT(trace_values_));                                \
+        }                                                                                                                      \
     } while (0)
 #endif
 

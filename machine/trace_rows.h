@@ -30,12 +30,15 @@
 #define TRACE_TYPE_x64 8, true
 
 #define TRACE_EVENT_ID(name, help, ...) TRACE_ID_##name,
-#define TRACE_EVENT_ROW(name_, help_, ...)                                                                                    \
-    {.name = #name_,                                                                                                          \
-     .help = help_,                                                                                                           \
-     .id = TRACE_ID_##name_,                                                                                                  \
-     .field_count = sizeof((struct trace_field[]){__VA_ARGS__}) / sizeof(struct trace_field),                                \
+#define TRACE_EVENT_ROW(name_, help_, ...)                                                                                     \
+    {.name = #name_,                                                                                                           \
+     .help = help_,                                                                                                            \
+     .id = TRACE_ID_##name_,                                                                                                   \
+     .field_count = sizeof((struct trace_field[]){__VA_ARGS__}) / sizeof(struct trace_field),                                  \
      .fields = {__VA_ARGS__}},
-#define F(type, field) {#field, TRACE_TYPE_##type}
+#define F(type, field)                                                                                                         \
+    {                                                                                                                          \
+#field, TRACE_TYPE_##type                                                                                              \
+    }
 
 #endif

@@ -442,7 +442,7 @@ struct scenario *scenario_read(const char *file, const char *text, size_t bytes,
         return NULL;
     }
     scenario_defaults(s);
-    s->tree = yaml_read(s->file, text, bytes, variables, why);
+    s->tree = yaml_tree_read(s->file, text, bytes, variables, why);
     struct config_reader r = {.value = {.file = s->file, .why = why}, .scenario = s, .overrides = overrides};
     if (s->tree == NULL || !read_root(&r)) {
         scenario_free(s);
@@ -480,7 +480,7 @@ void scenario_free(struct scenario *s)
         free(s->modules[i].bytes);
     }
     script_free(&s->script);
-    yaml_free(s->tree);
+    yaml_tree_free(s->tree);
     free(s->file);
     free(s);
 }

@@ -440,6 +440,10 @@ static bool pattern_finish(struct pattern *a)
     }
     close_from(a, 0, 0, a->inside);
     close_from(a, 0, PASS_BEGIN, a->at_begin);
+    /* An empty line is its begin and its end at once, so here "$" may even come before "^". */
+    uint64_t empty[PATTERN_WORDS] = {0};
+    close_from(a, 0, PASS_BEGIN | PASS_END, empty);
+    a->at_begin[a->match / 64] |= empty[a->match / 64] & 1ULL << (a->match % 64);
     return true;
 }
 

@@ -37,7 +37,7 @@ static void *tree_alloc(struct yaml_tree *t, size_t bytes)
     return memset(p, 0, bytes);
 }
 
-void yaml_free(struct yaml_tree *t)
+void yaml_tree_free(struct yaml_tree *t)
 {
     if (t == NULL) {
         return;
@@ -398,7 +398,7 @@ static bool read_events(struct reader *r, const char *text, size_t bytes)
     return ok;
 }
 
-struct yaml_tree *yaml_read(const char *file, const char *text, size_t bytes, const struct yaml_variables *variables,
+struct yaml_tree *yaml_tree_read(const char *file, const char *text, size_t bytes, const struct yaml_variables *variables,
                             struct message *why)
 {
     if (bytes > YAML_FILE_MAX) {
@@ -425,7 +425,7 @@ struct yaml_tree *yaml_read(const char *file, const char *text, size_t bytes, co
     }
     free(r);
     if (!ok) {
-        yaml_free(t);
+        yaml_tree_free(t);
         return NULL;
     }
     return t;

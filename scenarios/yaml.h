@@ -46,9 +46,9 @@ struct yaml_variables {
 };
 
 /* NULL with a message. `file` is for messages and borrowed; `text` is only read. */
-struct yaml_tree *yaml_read(const char *file, const char *text, size_t bytes, const struct yaml_variables *variables,
+struct yaml_tree *yaml_tree_read(const char *file, const char *text, size_t bytes, const struct yaml_variables *variables,
                             struct message *why);
-void yaml_free(struct yaml_tree *t);
+void yaml_tree_free(struct yaml_tree *t);
 
 /* The value of a key; NULL when there is none (or `mapping` is none). */
 struct yaml_node *yaml_find(const struct yaml_node *mapping, const char *key);

@@ -96,7 +96,7 @@ static void outs_one(struct vcpu *v, const struct uop *u)
     advance(v, u, RSI, step_of(v, u));
 }
 
-/* ---- many iterations at once: forwards, flat 64-bit mode, plain memory within one page of each side ---- */
+/* ---- many iterations at once: in flat 64-bit mode, plain memory within one page of each side ---- */
 
 /* How many iterations the budget still allows, beyond the one already charged. */
 static uint64_t iterations_left(const struct vcpu *v, uint64_t cost)
@@ -104,22 +104,15 @@ static uint64_t iterations_left(const struct vcpu *v, uint64_t cost)
     return v->budget <= 0 ? 0 : ((uint64_t)v->budget + cost - 1) / cost;
 }
 
-static uint8_t *plain_read(const struct vcpu *v, uint64_t linear, uint64_t *bytes)
+/* The host's bytes at `linear`, and how many of its page lie ahead (or, with DF set, behind: counted from the element's end). */
+static uint8_t *plain(uint64_t linear, uint64_t tag, uintptr_t addend, bool backwards, unsigned element_bytes, uint64_t *room_bytes)
 {
-    const struct tlb_entry *e = tlb_entry_of(v, linear);
-    uint64_t offset = linear ^ e->read_tag;
-    *bytes = offset < PAGE_BYTES ? PAGE_BYTES - offset : 0;
-    return (uint8_t *)(linear + e->addend);
-}
-static uint8_t *plain_write(const struct vcpu *v, uint64_t linear, uint64_t *bytes)
-{
-    const struct tlb_entry *e = tlb_entry_of(v, linear);
-    uint64_t offset = linear ^ e->write_tag;
-    *bytes = offset < PAGE_BYTES ? PAGE_BYTES - offset : 0;
-    return (uint8_t *)(linear + e->addend);
+    uint64_t offset = linear ^ tag;
+    *room_bytes = offset > PAGE_BYTES - element_bytes ? 0 : backwards ? offset + element_bytes : PAGE_BYTES - offset;
+    return (uint8_t *)(linear + addend);
 }
 
-/* Iterations beyond the current one that a bulk operation may do: it may not pass the budget, RCX, or the end of either page. */
+/* Iterations from here on that a bulk operation may do: not past the budget, RCX, or the end of a page. */
 static uint64_t bulk_iterations(const struct vcpu *v, const struct uop *u, uint64_t cost, uint64_t room_bytes)
 {
     uint64_t n = v->s.gpr[RCX], left = 1 + iterations_left(v, cost);
@@ -129,31 +122,43 @@ static uint64_t bulk_iterations(const struct vcpu *v, const struct uop *u, uint6
 
 static uint64_t movs_bulk(struct vcpu *v, const struct uop *u, uint64_t cost)
 {
-    uint64_t from_room, to_room, n;
-    const uint8_t *from = plain_read(v, v->s.gpr[RSI], &from_room);
-    uint8_t *to = plain_write(v, v->s.gpr[RDI], &to_room);
-    n = bulk_iterations(v, u, cost, from_room < to_room ? from_room : to_room);
+    bool backwards = v->s.rflags & RFLAGS_DF;
+    const struct tlb_entry *r = tlb_entry_of(v, v->s.gpr[RSI]), *w = tlb_entry_of(v, v->s.gpr[RDI]);
+    uint64_t from_room, to_room;
+    const uint8_t *from = plain(v->s.gpr[RSI], r->read_tag, r->addend, backwards, u->x, &from_room);
+    uint8_t *to = plain(v->s.gpr[RDI], w->write_tag, w->addend, backwards, u->x, &to_room);
+    uint64_t n = bulk_iterations(v, u, cost, from_room < to_room ? from_room : to_room);
     if (n < 2) {
         return 0;
     }
     uint64_t bytes = n * u->x;
-    if (to > from && (uint64_t)(to - from) < bytes) { /* a forward copy onto itself repeats a pattern: byte order matters */
+    if (backwards) {
+        from -= bytes - u->x;
+        to -= bytes - u->x;
+    }
+    /* A copy that runs onto its own source repeats a pattern: there the order of bytes matters. */
+    if (backwards ? to < from && (uint64_t)(from - to) < bytes : to > from && (uint64_t)(to - from) < bytes) {
         return 0;
     }
     memmove(to, from, bytes);
-    v->s.gpr[RSI] += bytes;
-    v->s.gpr[RDI] += bytes;
+    v->s.gpr[RSI] += backwards ? -bytes : bytes;
+    v->s.gpr[RDI] += backwards ? -bytes : bytes;
     return n;
 }
 static uint64_t stos_bulk(struct vcpu *v, const struct uop *u, uint64_t cost)
 {
+    bool backwards = v->s.rflags & RFLAGS_DF;
+    const struct tlb_entry *w = tlb_entry_of(v, v->s.gpr[RDI]);
     uint64_t room, a = v->s.gpr[RAX];
-    uint8_t *to = plain_write(v, v->s.gpr[RDI], &room);
+    uint8_t *to = plain(v->s.gpr[RDI], w->write_tag, w->addend, backwards, u->x, &room);
     uint64_t n = bulk_iterations(v, u, cost, room);
     if (n < 2) {
         return 0;
     }
     uint64_t bytes = n * u->x;
+    if (backwards) {
+        to -= bytes - u->x;
+    }
     if (u->x == 1 || a == 0) {
         memset(to, (int)(a & 0xff), bytes);
     } else {
@@ -161,7 +166,7 @@ static uint64_t stos_bulk(struct vcpu *v, const struct uop *u, uint64_t cost)
             memcpy(to + i, &a, u->x);
         }
     }
-    v->s.gpr[RDI] += bytes;
+    v->s.gpr[RDI] += backwards ? -bytes : bytes;
     return n;
 }
 
@@ -169,7 +174,7 @@ static uint64_t stos_bulk(struct vcpu *v, const struct uop *u, uint64_t cost)
 
 static inline bool may_bulk(const struct vcpu *v, const struct uop *u)
 {
-    return v->mode == CODE_64 && u->d == 8 && !(v->s.rflags & RFLAGS_DF) && u->s == SEG_DS;
+    return v->mode == CODE_64 && u->d == 8 && u->s < SEG_FS;
 }
 
 #define COUNT(v, u) ((v)->s.gpr[RCX] & address_mask(u))

@@ -83,10 +83,10 @@ struct escape {
 enum { ADD, MUL, COM, COMP, SUB, SUBR, DIV, DIVR };
 enum { STORE, STORE_POP, STORE_TRUNCATED = 3 };
 
-#define E(handler, own) {.fn = op_x87_##handler, .s = own}
+#define OWN(handler, own) {.fn = op_x87_##handler, .s = own}
 #define M(handler, own, its_format) {.fn = op_x87_##handler, .s = own, .format = its_format}
-#define F(handler, own, its_feature) {.fn = op_x87_##handler, .s = own, .feature = its_feature}
-#define MF(handler, own, its_format, its_feature) {.fn = op_x87_##handler, .s = own, .format = its_format, .feature = its_feature}
+#define GATED(handler, own, its_feature) {.fn = op_x87_##handler, .s = own, .feature = its_feature}
+#define GATED_M(handler, own, its_format, its_feature) {.fn = op_x87_##handler, .s = own, .format = its_format, .feature = its_feature}
 #define ARITH(format)                                                                                                         \
     {                                                                                                                         \
         M(arith_m, ADD, format), M(arith_m, MUL, format), M(arith_m, COM, format),                          \
@@ -94,7 +94,7 @@ enum { STORE, STORE_POP, STORE_TRUNCATED = 3 };
             M(arith_m, DIV, format), M(arith_m, DIVR, format),                                                    \
     }
 #define INTEGER(format)                                                                                                       \
-    [0] = M(load, 0, format), [1] = MF(store, STORE_TRUNCATED, format, FEAT_SSE3), [2] = M(store, STORE, format), \
+    [0] = M(load, 0, format), [1] = GATED_M(store, STORE_TRUNCATED, format, FEAT_SSE3), [2] = M(store, STORE, format), \
     [3] = M(store, STORE_POP, format)
 
 static const struct escape memory_map[8][8] = {
@@ -103,21 +103,21 @@ static const struct escape memory_map[8][8] = {
     {[0] = M(load, 0, X87_F32),
      [2] = M(store, STORE, X87_F32),
      [3] = M(store, STORE_POP, X87_F32),
-     [4] = E(load_environment, 0),
-     [5] = E(load_control, 0),
-     [6] = E(store_environment, 0),
-     [7] = E(store_control, 0)},
+     [4] = OWN(load_environment, 0),
+     [5] = OWN(load_control, 0),
+     [6] = OWN(store_environment, 0),
+     [7] = OWN(store_control, 0)},
     /* DA */ ARITH(X87_I32),
     /* DB */ {INTEGER(X87_I32), [5] = M(load, 0, X87_F80), [7] = M(store, STORE_POP, X87_F80)},
     /* DC */ ARITH(X87_F64),
     /* DD */
     {[0] = M(load, 0, X87_F64),
-     [1] = MF(store, STORE_TRUNCATED, X87_I64, FEAT_SSE3),
+     [1] = GATED_M(store, STORE_TRUNCATED, X87_I64, FEAT_SSE3),
      [2] = M(store, STORE, X87_F64),
      [3] = M(store, STORE_POP, X87_F64),
-     [4] = E(restore, 0),
-     [6] = E(save, 0),
-     [7] = E(store_status, 0)},
+     [4] = OWN(restore, 0),
+     [6] = OWN(save, 0),
+     [7] = OWN(store_status, 0)},
     /* DE */ ARITH(X87_I16),
     /* DF */
     {INTEGER(X87_I16),
@@ -131,28 +131,28 @@ static const struct escape memory_map[8][8] = {
 enum { QUIET = 4 };
 static const struct escape stack_map[8][8] = {
     /* D8 */
-    {E(arith_st, ADD), E(arith_st, MUL), E(compare, 0), E(compare, 1), E(arith_st, SUB),
-     E(arith_st, SUBR), E(arith_st, DIV), E(arith_st, DIVR)},
-    /* D9 */ {[0] = E(load_st, 0), [1] = E(exchange, 0), [3] = E(store_st, 1)},
+    {OWN(arith_st, ADD), OWN(arith_st, MUL), OWN(compare, 0), OWN(compare, 1), OWN(arith_st, SUB),
+     OWN(arith_st, SUBR), OWN(arith_st, DIV), OWN(arith_st, DIVR)},
+    /* D9 */ {[0] = OWN(load_st, 0), [1] = OWN(exchange, 0), [3] = OWN(store_st, 1)},
     /* DA: FCMOVB, E, BE, U */
-    {F(move_if, 0, FEAT_CMOV), F(move_if, 1, FEAT_CMOV), F(move_if, 2, FEAT_CMOV),
-     F(move_if, 3, FEAT_CMOV)},
+    {GATED(move_if, 0, FEAT_CMOV), GATED(move_if, 1, FEAT_CMOV), GATED(move_if, 2, FEAT_CMOV),
+     GATED(move_if, 3, FEAT_CMOV)},
     /* DB: FCMOVNB, NE, NBE, NU */
-    {F(move_if, 4, FEAT_CMOV), F(move_if, 5, FEAT_CMOV), F(move_if, 6, FEAT_CMOV),
-     F(move_if, 7, FEAT_CMOV), [5] = F(compare_flags, QUIET, FEAT_CMOV),
-     [6] = F(compare_flags, 0, FEAT_CMOV)},
+    {GATED(move_if, 4, FEAT_CMOV), GATED(move_if, 5, FEAT_CMOV), GATED(move_if, 6, FEAT_CMOV),
+     GATED(move_if, 7, FEAT_CMOV), [5] = GATED(compare_flags, QUIET, FEAT_CMOV),
+     [6] = GATED(compare_flags, 0, FEAT_CMOV)},
     /* DC */
-    {E(arith_to_st, ADD), E(arith_to_st, MUL), E(compare, 0), E(compare, 1), E(arith_to_st, SUB),
-     E(arith_to_st, SUBR), E(arith_to_st, DIV), E(arith_to_st, DIVR)},
+    {OWN(arith_to_st, ADD), OWN(arith_to_st, MUL), OWN(compare, 0), OWN(compare, 1), OWN(arith_to_st, SUB),
+     OWN(arith_to_st, SUBR), OWN(arith_to_st, DIV), OWN(arith_to_st, DIVR)},
     /* DD */
-    {E(free, 0), E(exchange, 0), E(store_st, 0), E(store_st, 1), E(compare, QUIET),
-     E(compare, QUIET | 1)},
+    {OWN(free, 0), OWN(exchange, 0), OWN(store_st, 0), OWN(store_st, 1), OWN(compare, QUIET),
+     OWN(compare, QUIET | 1)},
     /* DE */
-    {E(arith_pop, ADD), E(arith_pop, MUL), E(compare, 1), {.fn = NULL}, E(arith_pop, SUB),
-     E(arith_pop, SUBR), E(arith_pop, DIV), E(arith_pop, DIVR)},
+    {OWN(arith_pop, ADD), OWN(arith_pop, MUL), OWN(compare, 1), {.fn = NULL}, OWN(arith_pop, SUB),
+     OWN(arith_pop, SUBR), OWN(arith_pop, DIV), OWN(arith_pop, DIVR)},
     /* DF */
-    {E(free, 1), E(exchange, 0), E(store_st, 1), E(store_st, 1), {.fn = NULL},
-     F(compare_flags, QUIET | 1, FEAT_CMOV), F(compare_flags, 1, FEAT_CMOV)},
+    {OWN(free, 1), OWN(exchange, 0), OWN(store_st, 1), OWN(store_st, 1), {.fn = NULL},
+     GATED(compare_flags, QUIET | 1, FEAT_CMOV), GATED(compare_flags, 1, FEAT_CMOV)},
 };
 
 /* Register forms with a whole ModR/M byte of their own. */
@@ -162,42 +162,42 @@ struct single {
     uint8_t d; /* ST(i) it uses, or its own */
 };
 static const struct single single_map[] = {
-    {0xd9, 0xd0, E(nop, 0), 0},
-    {0xd9, 0xe0, E(sign, 0), 0},             /* FCHS */
-    {0xd9, 0xe1, E(sign, 1), 0},             /* FABS */
-    {0xd9, 0xe4, E(test, 0), 0},                /* FTST */
-    {0xd9, 0xe5, E(examine, 0), 0},             /* FXAM */
-    {0xd9, 0xe8, E(load_constant, 0), 0},    /* FLD1 */
-    {0xd9, 0xe9, E(load_constant, 1), 0},    /* FLDL2T */
-    {0xd9, 0xea, E(load_constant, 2), 0},    /* FLDL2E */
-    {0xd9, 0xeb, E(load_constant, 3), 0},    /* FLDPI */
-    {0xd9, 0xec, E(load_constant, 4), 0},    /* FLDLG2 */
-    {0xd9, 0xed, E(load_constant, 5), 0},    /* FLDLN2 */
-    {0xd9, 0xee, E(load_constant, 6), 0},    /* FLDZ */
-    {0xd9, 0xf0, E(power, 0), 0},               /* F2XM1 */
-    {0xd9, 0xf1, E(two_to_one, 0), 1},       /* FYL2X */
-    {0xd9, 0xf2, E(tangent, 0), 0},             /* FPTAN */
-    {0xd9, 0xf3, E(two_to_one, 1), 1},       /* FPATAN */
-    {0xd9, 0xf4, E(extract, 0), 0},             /* FXTRACT */
-    {0xd9, 0xf5, E(remainder, 1), 1},        /* FPREM1 */
-    {0xd9, 0xf6, E(rotate, 7), 0},           /* FDECSTP */
-    {0xd9, 0xf7, E(rotate, 1), 0},           /* FINCSTP */
-    {0xd9, 0xf8, E(remainder, 0), 1},        /* FPREM */
-    {0xd9, 0xf9, E(two_to_one, 2), 1},       /* FYL2XP1 */
-    {0xd9, 0xfa, E(sqrt, 0), 0},                /* FSQRT */
-    {0xd9, 0xfb, E(sine_cosine, 0), 0},         /* FSINCOS */
-    {0xd9, 0xfc, E(round, 0), 0},               /* FRNDINT */
-    {0xd9, 0xfd, E(scale, 0), 1},               /* FSCALE */
-    {0xd9, 0xfe, E(sine, 0), 0},             /* FSIN */
-    {0xd9, 0xff, E(sine, 1), 0},             /* FCOS */
-    {0xda, 0xe9, E(compare, QUIET | 2), 1},  /* FUCOMPP */
-    {0xdb, 0xe0, E(nop_no_wait, 0), 0},         /* FENI of the 8087, and two more that came to nothing */
-    {0xdb, 0xe1, E(nop_no_wait, 0), 0},         /* FDISI */
-    {0xdb, 0xe2, E(clear, 0), 0},               /* FNCLEX */
-    {0xdb, 0xe3, E(init, 0), 0},                /* FNINIT */
-    {0xdb, 0xe4, E(nop_no_wait, 0), 0},         /* FSETPM of the 287 */
-    {0xde, 0xd9, E(compare, 2), 1},          /* FCOMPP */
-    {0xdf, 0xe0, E(store_status_ax, 0), 0},     /* FNSTSW AX */
+    {0xd9, 0xd0, OWN(nop, 0), 0},
+    {0xd9, 0xe0, OWN(sign, 0), 0},             /* FCHS */
+    {0xd9, 0xe1, OWN(sign, 1), 0},             /* FABS */
+    {0xd9, 0xe4, OWN(test, 0), 0},                /* FTST */
+    {0xd9, 0xe5, OWN(examine, 0), 0},             /* FXAM */
+    {0xd9, 0xe8, OWN(load_constant, 0), 0},    /* FLD1 */
+    {0xd9, 0xe9, OWN(load_constant, 1), 0},    /* FLDL2T */
+    {0xd9, 0xea, OWN(load_constant, 2), 0},    /* FLDL2E */
+    {0xd9, 0xeb, OWN(load_constant, 3), 0},    /* FLDPI */
+    {0xd9, 0xec, OWN(load_constant, 4), 0},    /* FLDLG2 */
+    {0xd9, 0xed, OWN(load_constant, 5), 0},    /* FLDLN2 */
+    {0xd9, 0xee, OWN(load_constant, 6), 0},    /* FLDZ */
+    {0xd9, 0xf0, OWN(power, 0), 0},               /* F2XM1 */
+    {0xd9, 0xf1, OWN(two_to_one, 0), 1},       /* FYL2X */
+    {0xd9, 0xf2, OWN(tangent, 0), 0},             /* FPTAN */
+    {0xd9, 0xf3, OWN(two_to_one, 1), 1},       /* FPATAN */
+    {0xd9, 0xf4, OWN(extract, 0), 0},             /* FXTRACT */
+    {0xd9, 0xf5, OWN(remainder, 1), 1},        /* FPREM1 */
+    {0xd9, 0xf6, OWN(rotate, 7), 0},           /* FDECSTP */
+    {0xd9, 0xf7, OWN(rotate, 1), 0},           /* FINCSTP */
+    {0xd9, 0xf8, OWN(remainder, 0), 1},        /* FPREM */
+    {0xd9, 0xf9, OWN(two_to_one, 2), 1},       /* FYL2XP1 */
+    {0xd9, 0xfa, OWN(sqrt, 0), 0},                /* FSQRT */
+    {0xd9, 0xfb, OWN(sine_cosine, 0), 0},         /* FSINCOS */
+    {0xd9, 0xfc, OWN(round, 0), 0},               /* FRNDINT */
+    {0xd9, 0xfd, OWN(scale, 0), 1},               /* FSCALE */
+    {0xd9, 0xfe, OWN(sine, 0), 0},             /* FSIN */
+    {0xd9, 0xff, OWN(sine, 1), 0},             /* FCOS */
+    {0xda, 0xe9, OWN(compare, QUIET | 2), 1},  /* FUCOMPP */
+    {0xdb, 0xe0, OWN(nop_no_wait, 0), 0},         /* FENI of the 8087, and two more that came to nothing */
+    {0xdb, 0xe1, OWN(nop_no_wait, 0), 0},         /* FDISI */
+    {0xdb, 0xe2, OWN(clear, 0), 0},               /* FNCLEX */
+    {0xdb, 0xe3, OWN(init, 0), 0},                /* FNINIT */
+    {0xdb, 0xe4, OWN(nop_no_wait, 0), 0},         /* FSETPM of the 287 */
+    {0xde, 0xd9, OWN(compare, 2), 1},          /* FCOMPP */
+    {0xdf, 0xe0, OWN(store_status_ax, 0), 0},     /* FNSTSW AX */
 };
 
 static const struct escape *find_escape(uint8_t opcode, uint8_t modrm, uint8_t *d)

@@ -106,6 +106,10 @@ void x87_finish(struct vcpu *v, const struct uop *u, unsigned clear, unsigned ra
 /* The same, for one with a memory operand at `linear`. */
 void x87_finish_memory(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned raised);
 
+/* For images (FSAVE, FXSAVE, XSAVE): nothing is written unless all of it can be. */
+void x87_load_image(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned bytes, uint8_t *to);
+void x87_store_image(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned bytes, const uint8_t *from);
+
 static inline struct f80_context x87_context(const struct vcpu *v)
 {
     return (struct f80_context){.control = v->s.fpu.fcw};
@@ -159,5 +163,13 @@ HANDLER(op_x87_store_environment);
 HANDLER(op_x87_restore);
 HANDLER(op_x87_save);
 HANDLER(op_x87_wait);
+
+/* fxsave.c */
+HANDLER(op_x87_fxsave);
+HANDLER(op_x87_fxrstor);
+HANDLER(op_x87_xsave);
+HANDLER(op_x87_xrstor);
+HANDLER(op_x87_ldmxcsr);
+HANDLER(op_x87_stmxcsr);
 
 #endif

@@ -45,13 +45,45 @@ X87_NO_WAIT(store_status_ax)
 }
 
 /* FWAIT faults for TS only together with MP, and never for EM (SDM 3A table 2-2). */
-X87_HANDLER(wait, (void))
+static bool wait_not_available(const struct vcpu *v)
 {
-    bool not_available = (v->s.cr0 & (CR0_TS | CR0_MP)) == (CR0_TS | CR0_MP);
-    if (not_available || (v->s.fpu.fsw & FSW_ES)) {
-        v->current = u;
-        vp_raise(v, not_available ? VEC_NM : VEC_MF);
+    return (v->s.cr0 & (CR0_TS | CR0_MP)) == (CR0_TS | CR0_MP);
+}
+
+static COLD _Noreturn void wait_fault(struct vcpu *v, const struct uop *u)
+{
+    v->current = u;
+    vp_raise(v, wait_not_available(v) ? VEC_NM : VEC_MF);
+}
+
+HANDLER(op_x87_wait)
+{
+    if (UNLIKELY(wait_not_available(v) || (v->s.fpu.fsw & FSW_ES))) {
+        wait_fault(v, u);
     }
+    NEXT;
+}
+
+/* ---- images of more than 64 bytes ---- */
+
+/* In 64-bit mode ea_flat() has checked nothing yet; a stack-based address outside the canonical range is #SS (SDM 3A §6.15). */
+static void check_image(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned bytes)
+{
+    if (v->mode == CODE_64 && !(canonical(v, linear) && canonical(v, linear + bytes - 1))) {
+        vp_raise_error(v, (u->ea & EA_SEGMENT) >> EA_SEGMENT_SHIFT == SEG_SS ? VEC_SS : VEC_GP, 0);
+    }
+}
+
+void x87_load_image(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned bytes, uint8_t *to)
+{
+    check_image(v, u, linear, bytes);
+    vp_load_bytes(v, linear, to, bytes);
+}
+
+void x87_store_image(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned bytes, const uint8_t *from)
+{
+    check_image(v, u, linear, bytes);
+    vp_store_bytes(v, linear, from, bytes);
 }
 
 /* ---- the environment ---- */

@@ -3,7 +3,6 @@
 #define ORRERY_TESTS_TLFS_FIXTURE_H
 
 #include <criterion/criterion.h>
-#include <criterion/new/assert.h>
 #include <stdlib.h>
 #include <string.h>
 

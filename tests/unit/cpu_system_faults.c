@@ -1,0 +1,230 @@
+/* Which system instruction faults where: privilege, mode, feature. SDM 2, "Exceptions" of each page; 3A §5.9 Privileged Instructions. */
+#include "cpu_system_fixture.h"
+
+struct fault_case {
+    const char *what;
+    uint8_t code[8];
+    uint8_t bytes;
+    int ring0, ring3; /* vector in 64-bit mode at CPL 0 and CPL 3; NONE: goes on */
+};
+enum { NONE = -1, UD = VEC_UD, GP = VEC_GP };
+
+/* A case that goes on meets the HLT behind it: in ring 0 the run stops there, in ring 3 HLT raises #GP itself. */
+#define BYTES(...) {__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__})
+static const struct fault_case cases[] = {
+    {"HLT", BYTES(0xf4), NONE, GP},
+    {"CLTS", BYTES(0x0f, 0x06), NONE, GP},
+    {"MOV RAX, CR0", BYTES(0x0f, 0x20, 0xc0), NONE, GP},
+    {"MOV RAX, CR1", BYTES(0x0f, 0x20, 0xc8), UD, UD},
+    {"MOV RAX, CR2", BYTES(0x0f, 0x20, 0xd0), NONE, GP},
+    {"MOV RAX, CR5", BYTES(0x0f, 0x20, 0xe8), UD, UD},
+    {"MOV RAX, CR8", BYTES(0x44, 0x0f, 0x20, 0xc0), NONE, GP},
+    {"MOV RAX, CR9", BYTES(0x44, 0x0f, 0x20, 0xc8), UD, UD},
+    {"MOV CR2, RAX", BYTES(0x0f, 0x22, 0xd0), NONE, GP},
+    {"MOV RAX, DR0", BYTES(0x0f, 0x21, 0xc0), NONE, GP},
+    {"MOV RAX, DR8", BYTES(0x44, 0x0f, 0x21, 0xc0), UD, UD},
+    {"MOV DR0, RAX", BYTES(0x0f, 0x23, 0xc0), NONE, GP},
+    {"LMSW AX", BYTES(0x0f, 0x01, 0xf0), NONE, GP},
+    {"SMSW AX without UMIP", BYTES(0x0f, 0x01, 0xe0), NONE, NONE},
+    {"LGDT", BYTES(0x0f, 0x01, 0x55, 0x00), NONE, GP},
+    {"LIDT", BYTES(0x0f, 0x01, 0x5d, 0x20), NONE, GP},
+    {"LLDT AX", BYTES(0x0f, 0x00, 0xd0), NONE, GP},
+    {"LTR AX (null)", BYTES(0x0f, 0x00, 0xd8), GP, GP},
+    {"INVLPG", BYTES(0x0f, 0x01, 0x7d, 0x00), NONE, GP},
+    {"INVPCID", BYTES(0x66, 0x0f, 0x38, 0x82, 0x45, 0x30), NONE, GP},
+    {"INVD", BYTES(0x0f, 0x08), NONE, GP},
+    {"WBINVD", BYTES(0x0f, 0x09), NONE, GP},
+    {"WBNOINVD is WBINVD", BYTES(0xf3, 0x0f, 0x09), NONE, GP},
+    {"RDMSR of 0", BYTES(0x0f, 0x32), GP, GP},
+    {"WRMSR of 0", BYTES(0x0f, 0x30), GP, GP},
+    {"RDPMC", BYTES(0x0f, 0x33), GP, GP},
+    {"RDTSC", BYTES(0x0f, 0x31), NONE, NONE},
+    {"RDTSCP", BYTES(0x0f, 0x01, 0xf9), NONE, NONE},
+    {"CPUID", BYTES(0x0f, 0xa2), NONE, NONE},
+    {"SWAPGS", BYTES(0x0f, 0x01, 0xf8), NONE, GP},
+    {"RDFSBASE without CR4.FSGSBASE", BYTES(0xf3, 0x0f, 0xae, 0xc0), UD, UD},
+    {"WRGSBASE without CR4.FSGSBASE", BYTES(0xf3, 0x0f, 0xae, 0xd8), UD, UD},
+    {"XGETBV without CR4.OSXSAVE", BYTES(0x0f, 0x01, 0xd0), UD, UD},
+    {"XSETBV without CR4.OSXSAVE", BYTES(0x0f, 0x01, 0xd1), UD, UD},
+    {"STAC", BYTES(0x0f, 0x01, 0xcb), NONE, UD},
+    {"CLAC", BYTES(0x0f, 0x01, 0xca), NONE, UD},
+    {"MWAIT unarmed", BYTES(0x0f, 0x01, 0xc9), NONE, UD},
+    {"VMCALL without a hypervisor", BYTES(0x0f, 0x01, 0xc1), UD, UD},
+    {"VMMCALL without a hypervisor", BYTES(0x0f, 0x01, 0xd9), UD, UD},
+    {"CLI", BYTES(0xfa), NONE, GP},
+    {"STI", BYTES(0xfb), NONE, GP},
+    {"IN AL, DX", BYTES(0xec), NONE, GP},
+    {"IN EAX, 80h", BYTES(0xe5, 0x80), NONE, GP},
+    {"OUT DX, EAX", BYTES(0xef), NONE, GP},
+    {"RDRAND EAX", BYTES(0x0f, 0xc7, 0xf0), NONE, NONE},
+    {"RDSEED RAX", BYTES(0x48, 0x0f, 0xc7, 0xf8), NONE, NONE},
+    {"RDPID is not there", BYTES(0xf3, 0x0f, 0xc7, 0xf8), UD, UD},
+    {"UD0", BYTES(0x0f, 0xff, 0xc0), UD, UD},
+    {"UD1", BYTES(0x0f, 0xb9, 0xc0), UD, UD},
+    {"UD2", BYTES(0x0f, 0x0b), UD, UD},
+    {"RSM", BYTES(0x0f, 0xaa), UD, UD},
+    {"SYSEXIT with IA32_SYSENTER_CS 0", BYTES(0x0f, 0x35), GP, GP},
+    {"SYSENTER with IA32_SYSENTER_CS 0", BYTES(0x0f, 0x34), GP, GP},
+    {"MOV CS, AX", BYTES(0x8e, 0xc8), UD, UD},
+    {"segment register 6", BYTES(0x8e, 0xf0), UD, UD},
+    {"PUSH ES in 64-bit mode", BYTES(0x06), UD, UD},
+    {"POP DS in 64-bit mode", BYTES(0x1f), UD, UD},
+    {"LDS in 64-bit mode is a VEX prefix", BYTES(0xc5, 0x00), UD, UD},
+    {"INTO in 64-bit mode", BYTES(0xce), UD, UD},
+    {"BOUND in 64-bit mode is an EVEX prefix", BYTES(0x62, 0x00), UD, UD},
+    {"JMP ptr16:32 in 64-bit mode", BYTES(0xea, 0, 0, 0, 0, 0, 0), UD, UD},
+    {"CALL ptr16:32 in 64-bit mode", BYTES(0x9a, 0, 0, 0, 0, 0, 0), UD, UD},
+    {"LOCK before HLT", BYTES(0xf0, 0xf4), UD, UD},
+    {"CLFLUSH", BYTES(0x0f, 0xae, 0x7d, 0x00), NONE, NONE},
+    {"PREFETCHW", BYTES(0x0f, 0x0d, 0x4d, 0x00), NONE, NONE},
+    {"PREFETCHNTA of a bad address", BYTES(0x0f, 0x18, 0x04, 0x25, 0, 0, 0, 0x70), NONE, NONE},
+    {"ENDBR64 is a NOP without CET", BYTES(0xf3, 0x0f, 0x1e, 0xfa), NONE, NONE},
+    {"RDSSPQ is a NOP without CET", BYTES(0xf3, 0x48, 0x0f, 0x1e, 0xc8), NONE, NONE},
+    {"NOP r/m", BYTES(0x0f, 0x1f, 0x00), NONE, NONE},
+    {"PAUSE", BYTES(0xf3, 0x90), NONE, NONE},
+    {"SGDT without UMIP", BYTES(0x0f, 0x01, 0x45, 0x40), NONE, NONE},
+    {"STR without UMIP", BYTES(0x0f, 0x00, 0xc8), NONE, NONE},
+    {"LAR", BYTES(0x0f, 0x02, 0xc3), NONE, NONE},
+    {"VERW", BYTES(0x0f, 0x00, 0xeb), NONE, NONE},
+};
+
+/* [RBP] holds what LGDT may load, [RBP+20h] what LIDT may, [RBP+30h] zeros for INVPCID; RAX, RCX and RDX are 0. */
+static void run_case(const struct fault_case *c, unsigned cpl, int vector)
+{
+    struct guest g = guest_64(VENDOR_INTEL, cpl);
+    uint64_t at = g.s.rip, next = at + c->bytes;
+    guest_bytes(&g, at, c->code, c->bytes);
+    poke(&g, next, 0xf4, 1);
+    poke(&g, DATA, GDT_LIMIT, 2);
+    poke(&g, DATA + 2, GDT, 8);
+    poke(&g, DATA + 0x20, 0xfff, 2);
+    poke(&g, DATA + 0x22, IDT, 8);
+    g.s.gpr[RBP] = DATA;
+    g.s.gpr[RBX] = SEL_DATA3;
+    guest_run(&g);
+    if (vector == NONE && g.stop == STOP_PAUSE) {
+        guest_run(&g);
+    }
+    if (vector != NONE) {
+        cr_expect_eq(stopped_in(&g), vector, "%s at CPL %u: stop %d, vector %d, not %d", c->what, cpl, g.stop, stopped_in(&g), vector);
+        bool error = vector == GP;
+        cr_expect(!error || frame_word(&g, 0) == 0, "%s at CPL %u: error code %#lx", c->what, cpl, frame_word(&g, 0));
+        cr_expect_eq(frame_word(&g, error), at, "%s at CPL %u: saved RIP %#lx", c->what, cpl, frame_word(&g, error));
+        cr_expect_eq(frame_word(&g, error + 1) & 3, cpl, "%s at CPL %u: saved CS", c->what, cpl);
+    } else if (cpl == 0) {
+        cr_expect(g.stop == STOP_HALT && g.s.rip == (c->code[0] == 0xf4 ? next : next + 1), "%s at CPL 0: stop %d, vector %d, rip %#lx",
+                  c->what, g.stop, stopped_in(&g), g.s.rip);
+    } else {
+        cr_expect(stopped_in(&g) == GP && frame_word(&g, 1) == next, "%s at CPL 3: stop %d, vector %d", c->what, g.stop, stopped_in(&g));
+    }
+    guest_destroy(&g);
+}
+
+/* SDM 3A §5.9 and the pages of the instructions. */
+Test(system_faults, each_instruction_at_cpl_0_faults_as_its_page_says)
+{
+    for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
+        run_case(&cases[i], 0, cases[i].ring0);
+    }
+}
+
+Test(system_faults, each_instruction_at_cpl_3_faults_as_its_page_says)
+{
+    for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
+        run_case(&cases[i], 3, cases[i].ring3);
+    }
+}
+
+/* SDM 3A §2.5, CR4.UMIP. */
+Test(system_faults, umip_makes_the_store_instructions_privileged)
+{
+    static const uint8_t stores[][3] = {
+        {0x0f, 0x01, 0x00} /* SGDT */, {0x0f, 0x01, 0x08} /* SIDT */, {0x0f, 0x00, 0xc0} /* SLDT */,
+        {0x0f, 0x00, 0xc8} /* STR */,  {0x0f, 0x01, 0xe0} /* SMSW */,
+    };
+    for (unsigned i = 0; i < ARRAY_COUNT(stores); i++) {
+        struct guest g = guest_64(VENDOR_INTEL, 3);
+        guest_bytes(&g, CODE3, stores[i], 3);
+        g.s.cr4 |= CR4_UMIP;
+        g.s.gpr[RAX] = DATA;
+        guest_run(&g);
+        EXPECT_EVENT(&g, VEC_GP, 0, CODE3);
+        guest_destroy(&g);
+    }
+}
+
+/* SDM 3A §2.5, CR4.TSD. */
+Test(system_faults, tsd_makes_rdtsc_privileged)
+{
+    struct guest g = guest_64(VENDOR_INTEL, 3);
+    CODE(&g, CODE3, 0x0f, 0x31);
+    g.s.cr4 |= CR4_TSD;
+    guest_run(&g);
+    EXPECT_EVENT(&g, VEC_GP, 0, CODE3);
+    guest_destroy(&g);
+}
+
+/* SDM 2A LLDT, LTR, SLDT, STR, LAR, LSL, VERR, VERW, ARPL: not recognised in real-address and virtual-8086 mode. */
+Test(system_faults, selector_instructions_are_undefined_in_real_and_v86_mode)
+{
+    static const uint8_t forms[][3] = {
+        {0x0f, 0x00, 0xd0}, {0x0f, 0x00, 0xd8}, {0x0f, 0x00, 0xc0}, {0x0f, 0x00, 0xc8}, {0x0f, 0x02, 0xc0},
+        {0x0f, 0x03, 0xc0}, {0x0f, 0x00, 0xe0}, {0x0f, 0x00, 0xe8}, {0x63, 0xc0, 0x90},
+    };
+    for (unsigned i = 0; i < ARRAY_COUNT(forms); i++) {
+        struct guest real = guest_16(), v86 = guest_v86(3);
+        guest_bytes(&real, CODE0, forms[i], 3);
+        guest_bytes(&v86, CODE0, forms[i], 3);
+        guest_run(&real);
+        EXPECT_EVENT(&real, VEC_UD, NO_ERROR, 0);
+        guest_run(&v86);
+        EXPECT_EVENT(&v86, VEC_UD, NO_ERROR, 0);
+        guest_destroy(&real);
+        guest_destroy(&v86);
+    }
+}
+
+/* SDM 3A §20.2.8: in virtual-8086 mode these depend on IOPL. */
+Test(system_faults, v86_below_iopl_3_may_not_touch_the_interrupt_flag)
+{
+    static const uint8_t forms[][2] = {{0xfa}, {0xfb}, {0x9c}, {0x9d}, {0xcf}, {0xcd, 0x80}};
+    for (unsigned i = 0; i < ARRAY_COUNT(forms); i++) {
+        struct guest g = guest_v86(0);
+        guest_bytes(&g, CODE0, forms[i], 2);
+        guest_run(&g);
+        EXPECT_EVENT(&g, VEC_GP, 0, 0);
+        guest_destroy(&g);
+    }
+}
+
+/* SDM 1 §19.5.2: a clear bit of the TSS's bitmap lets CPL 3 at IOPL 0 through to the port; a set one does not. */
+Test(system_faults, io_bitmap_decides_port_by_port)
+{
+    for (unsigned allowed = 0; allowed < 2; allowed++) {
+        struct guest g = guest_64(VENDOR_INTEL, 3);
+        CODE(&g, CODE3, 0x66, 0xed, 0xf4); /* IN AX, DX */
+        poke(&g, TSS + 0x66, 0x70, 2);
+        for (unsigned i = 0x70; i < 0x100; i++) {
+            poke(&g, TSS + i, 0xff, 1);
+        }
+        poke(&g, TSS + 0x70 + 0x3f8 / 8, allowed ? 0xfc : 0xfd, 1); /* 3F8 and 3F9, or only 3F9 */
+        g.s.gpr[RDX] = 0x3f8;
+        guest_run(&g);
+        EXPECT_EVENT(&g, VEC_GP, 0, allowed ? CODE3 + 2 : CODE3);
+        cr_expect_eq(g.s.gpr[RAX], allowed ? 0xffff : 0);
+        guest_destroy(&g);
+    }
+}
+
+/* SDM 1 §19.5.2: two bytes of the map are read, and both must lie within the TSS limit. */
+Test(system_faults, io_bitmap_beyond_the_tss_limit_denies)
+{
+    struct guest g = guest_64(VENDOR_INTEL, 3);
+    CODE(&g, CODE3, 0xec);
+    poke(&g, TSS + 0x66, 0x70, 2);
+    g.s.tr.seg.limit = 0x70 + 0x3f8 / 8; /* its last byte is the map's byte for port 3F8 */
+    g.s.gpr[RDX] = 0x3f8;
+    guest_run(&g);
+    EXPECT_EVENT(&g, VEC_GP, 0, CODE3);
+    guest_destroy(&g);
+}
