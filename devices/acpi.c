@@ -1,9 +1,9 @@
 /* The ACPI tables: RSDP, XSDT, FADT, FACS, MADT, DSDT. ACPI 6.3 chapter 5 and §20.
  *
- * They lie one after the other from E0000h on, where firmware would put them: the RSDP first, so that a scan finds it. Everything they
- * say is what the devices do; ports come from the devices' headers. Not declared because not there: SMI commands (the machine is always
- * in ACPI mode), general-purpose events, buttons, VGA, HPET, PCI, an 8042 with a keyboard, and \_S4, which would make Linux's balloon
- * driver refuse its work.
+ * They lie one after the other from E0000h on, where firmware would put them: the RSDP first, so that a scan finds it.
+ * Everything they say is what the devices do; ports come from the devices' headers. Not declared because not there: SMI
+ * commands (the machine is always in ACPI mode), general-purpose events, buttons, VGA, HPET, PCI, an 8042 with a keyboard, and
+ * \_S4, which would make Linux's balloon driver refuse its work.
  */
 #include <string.h>
 
@@ -136,7 +136,8 @@ static void dsdt_vmbus(struct aml *a)
     aml_end(a, module);
 }
 
-/* COM3 and COM4 share the lines of COM1 and COM2, which exclusive edge interrupts cannot express: systems probe them by address. */
+/* COM3 and COM4 share the lines of COM1 and COM2, which exclusive edge interrupts cannot express: systems probe them by
+ * address. */
 static void dsdt_body(struct aml *a, const struct platform_config *config)
 {
     aml_name(a, "\\_S5_");
@@ -195,30 +196,26 @@ struct fadt_gas {
     uint16_t port;
 };
 
-/* Fixed feature flags: WBINVD 0, PROC_C1 2, PWR_BUTTON and SLP_BUTTON 4 and 5 (no fixed buttons), FIX_RTC 6 (no RTC wake
- * status), TMR_VAL_EXT 8, RESET_REG_SUP 10. Boot architecture: legacy devices 0, no VGA 2; no 8042 (bit 1 clear). */
+/* Fixed feature flags: WBINVD 0, PROC_C1 2, PWR_BUTTON and SLP_BUTTON 4 and 5 (no fixed buttons), TMR_VAL_EXT 8,
+ * RESET_REG_SUP 10. Boot architecture: legacy devices 0, no VGA 2; no 8042 (bit 1 clear). */
 static const struct fadt_field fadt_fields[] = {
     {46, 2, SCI_IRQ},
     {56, 4, PM1_EVENT_PORT},
     {64, 4, PM1_CONTROL_PORT},
     {76, 4, PM_TIMER_PORT},
-    {88, 1, 4},                  /* PM1_EVT_LEN */
-    {89, 1, 2},                  /* PM1_CNT_LEN */
-    {91, 1, 4},                  /* PM_TMR_LEN */
-    {96, 2, 0xffff},             /* P_LVL2_LAT: no C2 */
-    {98, 2, 0xffff},             /* P_LVL3_LAT: no C3 */
-    {108, 1, 0x32},              /* CENTURY: its CMOS byte */
-    {109, 2, 1 << 0 | 1 << 2},   /* IAPC_BOOT_ARCH */
-    {112, 4, 1 << 0 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 8 | 1 << 10},
+    {88, 1, 4},                /* PM1_EVT_LEN */
+    {89, 1, 2},                /* PM1_CNT_LEN */
+    {91, 1, 4},                /* PM_TMR_LEN */
+    {96, 2, 0xffff},           /* P_LVL2_LAT: no C2 */
+    {98, 2, 0xffff},           /* P_LVL3_LAT: no C3 */
+    {108, 1, 0x32},            /* CENTURY: its CMOS byte */
+    {109, 2, 1 << 0 | 1 << 2}, /* IAPC_BOOT_ARCH */
+    {112, 4, 1 << 0 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 10},
     {128, 1, RESET_VALUE},
 };
 static const struct fadt_gas fadt_registers[] = {
-    {116, 8, GAS_BYTE, RESET_PORT},
-    {148, 32, GAS_WORD, PM1_EVENT_PORT},
-    {172, 16, GAS_WORD, PM1_CONTROL_PORT},
-    {208, 32, GAS_DWORD, PM_TIMER_PORT},
-    {244, 8, GAS_BYTE, SLEEP_CONTROL_PORT},
-    {256, 8, GAS_BYTE, SLEEP_STATUS_PORT},
+    {116, 8, GAS_BYTE, RESET_PORT},      {148, 32, GAS_WORD, PM1_EVENT_PORT},    {172, 16, GAS_WORD, PM1_CONTROL_PORT},
+    {208, 32, GAS_DWORD, PM_TIMER_PORT}, {244, 8, GAS_BYTE, SLEEP_CONTROL_PORT}, {256, 8, GAS_BYTE, SLEEP_STATUS_PORT},
 };
 
 static size_t fadt_build(struct tables *t, size_t facs, size_t dsdt)
@@ -233,8 +230,8 @@ static size_t fadt_build(struct tables *t, size_t facs, size_t dsdt)
         put_at(t, start + g->offset, GAS_IO | (uint32_t)g->bits << 8 | (uint32_t)g->access << 24, 4);
         put_at(t, start + g->offset + 4, g->port, 8);
     }
-    put_at(t, start + 36, table_gpa(facs), 4); /* FIRMWARE_CTRL; the 64-bit X_FIRMWARE_CTRL must then be 0 */
-    put_at(t, start + 40, table_gpa(dsdt), 4); /* DSDT */
+    put_at(t, start + 36, table_gpa(facs), 4);  /* FIRMWARE_CTRL; the 64-bit X_FIRMWARE_CTRL must then be 0 */
+    put_at(t, start + 40, table_gpa(dsdt), 4);  /* DSDT */
     put_at(t, start + 140, table_gpa(dsdt), 8); /* X_DSDT */
     put_at(t, start + 131, 3, 1);               /* minor version: ACPI 6.3 */
     table_end(t, start);
@@ -273,7 +270,7 @@ static size_t madt_build(struct tables *t, unsigned vps)
     put(t, 0, 1); /* id */
     put(t, 0, 1);
     put(t, IOAPIC_GPA, 4);
-    put(t, 0, 4); /* first GSI */
+    put(t, 0, 4);              /* first GSI */
     madt_override(t, 0, 2, 0); /* the PIT */
     madt_override(t, SCI_IRQ, SCI_IRQ, POLARITY_HIGH | TRIGGER_LEVEL);
     put(t, MADT_LAPIC_NMI, 1);

@@ -1,11 +1,22 @@
-/* The AML writer. A package's length stands before its contents and grows with them; so a block is written with two bytes kept free
- * for the length (PkgLength form of 12 bits: blocks up to 4 095 bytes), filled in when it ends.
+/* The AML writer. A package's length stands before its contents and grows with them; so a block is written with two bytes kept
+ * free for the length (PkgLength form of 12 bits: blocks up to 4 095 bytes), filled in when it ends.
  */
 #include "devices/aml.h"
 
 enum {
-    OP_ZERO = 0x00, OP_ONE = 0x01, OP_NAME = 0x08, OP_BYTE = 0x0a, OP_WORD = 0x0b, OP_DWORD = 0x0c, OP_STRING = 0x0d,
-    OP_QWORD = 0x0e, OP_SCOPE = 0x10, OP_BUFFER = 0x11, OP_PACKAGE = 0x12, OP_EXTENDED = 0x5b, OP_EXTENDED_DEVICE = 0x82,
+    OP_ZERO = 0x00,
+    OP_ONE = 0x01,
+    OP_NAME = 0x08,
+    OP_BYTE = 0x0a,
+    OP_WORD = 0x0b,
+    OP_DWORD = 0x0c,
+    OP_STRING = 0x0d,
+    OP_QWORD = 0x0e,
+    OP_SCOPE = 0x10,
+    OP_BUFFER = 0x11,
+    OP_PACKAGE = 0x12,
+    OP_EXTENDED = 0x5b,
+    OP_EXTENDED_DEVICE = 0x82,
 };
 enum { PKG_LENGTH_BYTES = 2 };
 
@@ -27,8 +38,8 @@ static size_t block_begin(struct aml *a)
     return mark;
 }
 
-/* PkgLength (§20.2.4): the lead byte has the count of bytes that follow it in bits 7:6 and the length's low nibble; the length counts
- * itself. */
+/* PkgLength (§20.2.4): the lead byte has the count of bytes that follow it in bits 7:6 and the length's low nibble; the length
+ * counts itself. */
 void aml_end(struct aml *a, size_t mark)
 {
     if (!a->overflow) {

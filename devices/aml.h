@@ -42,7 +42,8 @@ void aml_name_eisa_id(struct aml *a, const char *segment, const char *id);
 size_t aml_resources(struct aml *a); /* Name (_CRS, ResourceTemplate () { */
 void aml_io(struct aml *a, uint16_t first, uint8_t count);
 void aml_irq(struct aml *a, unsigned irq); /* edge, active high, exclusive */
-void aml_memory_window(struct aml *a, uint64_t first, uint64_t bytes); /* QWordMemory, ResourceProducer, read/write, non-cacheable */
+void aml_memory_window(struct aml *a, uint64_t first,
+                       uint64_t bytes); /* QWordMemory, ResourceProducer, read/write, non-cacheable */
 void aml_resources_end(struct aml *a, size_t mark);
 
 #endif

@@ -1,8 +1,8 @@
 /* Ports for guests that know where they run: the debug console (E9h and 402h) and the debug exit (F4h).
  *
- * A byte written to E9h (Bochs) or 402h (SeaBIOS) goes to the console's port 4; a read gives E9h, by which a guest finds the port.
- * A value written to F4h-F7h, 1, 2 or 4 bytes wide, ends the machine with that value, as QEMU's isa-debug-exit does (which makes
- * an exit status of it; here it is reported as written). No state.
+ * A byte written to E9h (Bochs) or 402h (SeaBIOS) goes to the console's port 4; a read gives E9h, by which a guest finds the
+ * port. A value written to F4h-F7h, 1, 2 or 4 bytes wide, ends the machine with that value, as QEMU's isa-debug-exit does
+ * (which makes an exit status of it; here it is reported as written). No state.
  */
 #include <stdlib.h>
 

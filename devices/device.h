@@ -26,7 +26,8 @@ struct device_type {
     void (*destroy)(void *device);
 };
 
-extern const struct device_type pic_device, ioapic_device, pit_device, rtc_device, pm_device, kbc_device, uart_device, debug_device;
+extern const struct device_type pic_device, ioapic_device, pit_device, rtc_device, pm_device, kbc_device, uart_device,
+    debug_device;
 
 /* A visited byte that may not exceed `max`: refused on restore otherwise. */
 static inline void device_state_u8(struct state *s, uint8_t *v, uint8_t max, const char *what)

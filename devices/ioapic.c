@@ -1,8 +1,8 @@
 /* IOAPIC with 24 redirection entries at FEC00000h. Intel 82093AA data sheet (290566-001).
  *
  * ISA line n is pin n; the PIT (line 0) is pin 2, as the MADT's override says; pin 0 and pins 16-23 have no wire.
- * Edge: a change to active sends one message; while masked it is lost (§3.2.4: not held pending). Level: while active, unmasked and
- * remote IRR clear, a message is sent; remote IRR is set when a local APIC took it, and cleared by the EOI of its vector.
+ * Edge: a change to active sends one message; while masked it is lost (§3.2.4: not held pending). Level: while active, unmasked
+ * and remote IRR clear, a message is sent; remote IRR is set when a local APIC took it, and cleared by the EOI of its vector.
  * Only Fixed and Lowest Priority can be level-triggered; the other modes need an edge and are sent on one.
  * Leaves out: the EOI register of later versions (version is 11h), and ExtINT from the 8259 pair through pin 0.
  */

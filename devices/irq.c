@@ -8,7 +8,7 @@
 
 #include "devices/trace_ids.h"
 
-enum { IRQ_SOURCES = 16, IRQ_LISTENERS = 2 };
+enum { IRQ_SOURCES = 16, IRQ_LISTENERS = 4 };
 
 struct irq_source {
     uint8_t irq;

@@ -1,11 +1,11 @@
 /* The 8259A pair: master at 20h, slave at A0h behind the master's input 2, edge/level registers at 4D0h and 4D1h.
  * Intel 8259A data sheet (231468-003); ELCR: Intel 82371AB (PIIX4) §4.2.6.
  *
- * One request latch per input (IRR): set by a rising edge and withdrawn when the input falls before it was acknowledged (the data
- * sheet's "must remain high until INTA"); for a level-triggered input it is the input itself. INTR to the processor is a function
- * of the registers, recomputed after each change.
- * Until ICW1 all inputs are masked, as a BIOS would leave them: direct boots have no firmware that programs vectors.
- * Leaves out: MCS-80 mode and buffered mode (the ICW4 bits change nothing), and other wirings of the cascade (ICW3 is ignored).
+ * One request latch per input (IRR): set by a rising edge and withdrawn when the input falls before it was acknowledged (the
+ * data sheet's "must remain high until INTA"); for a level-triggered input it is the input itself. INTR to the processor is a
+ * function of the registers, recomputed after each change. Until ICW1 all inputs are masked, as a BIOS would leave them: direct
+ * boots have no firmware that programs vectors. Leaves out: MCS-80 mode and buffered mode (the ICW4 bits change nothing), and
+ * other wirings of the cascade (ICW3 is ignored).
  */
 #include "devices/pic.h"
 
@@ -65,8 +65,8 @@ static void chip_follow_levels(struct pic_chip *c)
     c->irr = (c->irr & ~level) | (c->inputs & level);
 }
 
-/* The input to be served next, or -1. Special mask mode: a masked level in service does not hold back others. Special fully nested
- * mode: the slave may interrupt its own service. */
+/* The input to be served next, or -1. Special mask mode: a masked level in service does not hold back others. Special fully
+ * nested mode: the slave may interrupt its own service. */
 static int chip_highest(const struct pic_chip *c, bool is_master)
 {
     uint8_t requests = c->irr & ~c->imr;

@@ -1,11 +1,11 @@
 /* The 8254 interval timer (ports 40h-43h) and the PC's port 61h, which gates channel 2. Intel 8254 data sheet (231164-005).
  *
- * A channel's counter and OUT pin are functions of (mode, period, start tick, now): nothing counts down by itself. Ticks come from
- * the partition clock at 1 193 182 Hz by integer arithmetic, so there is no drift. Only channel 0 has an observer, IRQ 0: one event
- * stands at its next change of OUT. OUT changes at ticks, so the event always moves to a later cycle.
- * Choices where the sheet is silent: before the first control word OUT is high and no count is loaded; a count of 1, illegal in
- * modes 2 and 3, is taken as 2; hexadecimal digits in a BCD count weigh their value.
- * Leaves out: channel 1's DRAM refresh (the channel counts, nobody listens), the speaker, and port 61h's NMI sources.
+ * A channel's counter and OUT pin are functions of (mode, period, start tick, now): nothing counts down by itself. Ticks come
+ * from the partition clock at 1 193 182 Hz by integer arithmetic, so there is no drift. Only channel 0 has an observer, IRQ 0:
+ * one event stands at its next change of OUT. OUT changes at ticks, so the event always moves to a later cycle. Choices where
+ * the sheet is silent: before the first control word OUT is high and no count is loaded; a count of 1, illegal in modes 2 and
+ * 3, is taken as 2; hexadecimal digits in a BCD count weigh their value. Leaves out: channel 1's DRAM refresh (the channel
+ * counts, nobody listens), the speaker, and port 61h's NMI sources.
  */
 #include <stdlib.h>
 
@@ -39,9 +39,9 @@ struct pit_channel {
     uint8_t latched_status;
 
     uint8_t phase;
-    uint32_t period;      /* in ticks, 1..65536; 0: no count was ever loaded */
-    uint32_t reload;      /* what was written last; 0: nothing since the control word */
-    bool reload_waits;    /* modes 2 and 3: `reload` takes over at switch_tick */
+    uint32_t period;   /* in ticks, 1..65536; 0: no count was ever loaded */
+    uint32_t reload;   /* what was written last; 0: nothing since the control word */
+    bool reload_waits; /* modes 2 and 3: `reload` takes over at switch_tick */
     tick_t start_tick, switch_tick, paused_ticks;
 };
 struct pit {
@@ -304,8 +304,8 @@ static void pit_drive(struct pit *p, uint64_t cycle)
     }
 }
 
-/* Edges are taken one by one at their own cycles, also when the clock has moved on: none is lost. Only a restored machine can be
- * more than a second late; it takes the level of now. */
+/* Edges are taken one by one at their own cycles, also when the clock has moved on: none is lost. Only a restored machine can
+ * be more than a second late; it takes the level of now. */
 static void pit_due(void *device, uint64_t due_cycle)
 {
     struct pit *p = device;

@@ -1,7 +1,8 @@
 /* The platform: all devices in start order, and the memory map.
  *
- * Devices are created, reset, visited in table order and destroyed in reverse; so regions, events and lines have the same numbers
- * in every process. Ports where nobody is (80h, PCI's CF8h-CFFh, VGA) need no row: reads there are all ones and writes vanish.
+ * Devices are created, reset, visited in table order and destroyed in reverse; so regions, events and lines have the same
+ * numbers in every process. Ports where nobody is (80h, PCI's CF8h-CFFh, VGA) need no row: reads there are all ones and writes
+ * vanish.
  */
 #include "devices/platform.h"
 

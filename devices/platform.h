@@ -17,8 +17,9 @@ struct platform_config {
     void *console_owner;
 };
 
-/* Machine, processor and console_owner are borrowed; the configuration is copied. The devices are reset. NULL when the host has no
- * memory or a port or address is already taken. Registers events, ports and MMIO that stay with the machine: it ends first. */
+/* Machine, processor and console_owner are borrowed; the configuration is copied. The devices are reset. NULL when the host has
+ * no memory or a port or address is already taken. Registers events, ports and MMIO that stay with the machine: it ends first.
+ */
 struct platform;
 struct platform *platform_create(struct machine *m, struct cpu *c, const struct platform_config *config);
 void platform_destroy(struct platform *p);

@@ -1,11 +1,11 @@
 /* ACPI fixed hardware: PM1a event and control, the 32-bit PM timer, sleep registers; and the reset control register CF9h.
  * ACPI 6.3 §4.8.3 (Fixed Hardware Registers), §4.8.3.7 (Sleep Control/Status); CF9h: Intel 82371SB (PIIX3) §2.6, RC register.
  *
- * The timer is a function of the clock: 3 579 545 Hz, 32 bits (TMR_VAL_EXT). Its carry sets TMR_STS whenever bit 31 changes; the
- * event for it is armed only while TMR_EN is set and TMR_STS is not. SCI (ISA line 9, level) follows status AND enable.
- * The machine is always in ACPI mode: no SMI command port, SCI_EN reads 1.
- * CF8h-CFBh as one 32-bit register would be PCI's configuration address; there is no PCI, so such accesses meet nobody, and only a
- * byte written to CF9h resets. Leaves out: general-purpose events, fixed buttons, and sleep states other than S5 (not declared).
+ * The timer is a function of the clock: 3 579 545 Hz, 32 bits (TMR_VAL_EXT). Its carry sets TMR_STS whenever bit 31 changes;
+ * the event for it is armed only while TMR_EN is set and TMR_STS is not. SCI (ISA line 9, level) follows status AND enable. The
+ * machine is always in ACPI mode: no SMI command port, SCI_EN reads 1. CF8h-CFBh as one 32-bit register would be PCI's
+ * configuration address; there is no PCI, so such accesses meet nobody, and only a byte written to CF9h resets. Leaves out:
+ * general-purpose events, fixed buttons, and sleep states other than S5 (not declared).
  */
 #include "devices/pm.h"
 
@@ -16,8 +16,8 @@
 
 #define PM_TIMER_HZ 3579545ULL
 enum { CARRY_BIT = 31 };
-enum { PM1_TMR = 1 << 0, PM1_GBL = 1 << 5, PM1_WAK = 1 << 15 };
-enum { PM1_STATUS_BITS = PM1_TMR | PM1_GBL | PM1_WAK, PM1_ENABLE_BITS = PM1_TMR | PM1_GBL };
+enum { PM1_TMR = 1 << 0, PM1_GBL = 1 << 5, PM1_RTC = 1 << 10, PM1_WAK = 1 << 15 };
+enum { PM1_STATUS_BITS = PM1_TMR | PM1_GBL | PM1_RTC | PM1_WAK, PM1_ENABLE_BITS = PM1_TMR | PM1_GBL | PM1_RTC };
 enum { CNT_SCI_EN = 1 << 0, CNT_KEPT = 7 << 10 | 1 << 1, CNT_SLP_EN = 1 << 13 };
 enum { SLEEP_SLP_EN = 1 << 5, SLEEP_KEPT = 7 << 2, SLEEP_WAK = 1 << 7 };
 enum { RESET_CPU = 1 << 2, RESET_KEPT = 1 << 1 | 1 << 3 };
@@ -60,6 +60,15 @@ static void pm_drive(struct pm *p)
 static void pm_due(void *device, uint64_t due_cycle)
 {
     pm_drive(device);
+}
+
+static void pm_line(void *device, unsigned irq, bool level)
+{
+    struct pm *p = device;
+    if (irq == RTC_IRQ && level) {
+        p->status |= PM1_RTC;
+        pm_drive(p);
+    }
 }
 
 static void power_off(struct pm *p, uint16_t port, uint32_t value)
@@ -175,7 +184,8 @@ static void reset_out(void *device, uint16_t port, unsigned bytes, uint32_t valu
 
 static void *pm_create(const struct device_env *env)
 {
-    static const struct port_ops ops = {pm_in, pm_out, 4}, sleep_ops = {sleep_in, sleep_out, 1}, reset_ops = {reset_in, reset_out, 4};
+    static const struct port_ops ops = {pm_in, pm_out, 4}, sleep_ops = {sleep_in, sleep_out, 1},
+                                 reset_ops = {reset_in, reset_out, 4};
     struct pm *p = calloc(1, sizeof *p);
     if (p == NULL) {
         return NULL;
@@ -190,6 +200,7 @@ static void *pm_create(const struct device_env *env)
         free(p);
         return NULL;
     }
+    irq_listen(env->irqs, pm_line, p);
     return p;
 }
 

@@ -2,11 +2,11 @@
  *
  * Wall clock = `seconds` + whole seconds since `second_tick`, counted in ticks of the 32 768 Hz crystal. The time registers are
  * computed when they are read; only while the clock stands (SET, or the divider held) do their bytes rule.
- * Flags PF, AF and UF are brought up to date by rtc_settle() whenever somebody looks. An event is armed only for an enabled interrupt
- * whose line is low: after it fired nothing happens until the guest reads register C, so no rate can flood the emulator.
- * The date survives a reset of the machine; an update takes no time, and UIP shows the 8 ticks (244 us) before it.
- * Leaves out: daylight saving (DSE is kept, not obeyed), the square wave, crystals of other rates, and what the NMI mask masks (there is
- * no such source). Time bytes that are no time (month 13, hour 77) are added up as numbers.
+ * Flags PF, AF and UF are brought up to date by rtc_settle() whenever somebody looks. An event is armed only for an enabled
+ * interrupt whose line is low: after it fired nothing happens until the guest reads register C, so no rate can flood the
+ * emulator. The date survives a reset of the machine; an update takes no time, and UIP shows the 8 ticks (244 us) before it.
+ * Leaves out: daylight saving (DSE is kept, not obeyed), the square wave, crystals of other rates, and what the NMI mask masks
+ * (there is no such source). Time bytes that are no time (month 13, hour 77) are added up as numbers.
  */
 #include <stdlib.h>
 
@@ -18,8 +18,21 @@
 enum { UIP_TICKS = 8, CMOS_BYTES = 128 };
 
 enum rtc_register {
-    RTC_SECOND, RTC_SECOND_ALARM, RTC_MINUTE, RTC_MINUTE_ALARM, RTC_HOUR, RTC_HOUR_ALARM,
-    RTC_WEEKDAY, RTC_DAY, RTC_MONTH, RTC_YEAR, RTC_A, RTC_B, RTC_C, RTC_D, RTC_CENTURY = 0x32,
+    RTC_SECOND,
+    RTC_SECOND_ALARM,
+    RTC_MINUTE,
+    RTC_MINUTE_ALARM,
+    RTC_HOUR,
+    RTC_HOUR_ALARM,
+    RTC_WEEKDAY,
+    RTC_DAY,
+    RTC_MONTH,
+    RTC_YEAR,
+    RTC_A,
+    RTC_B,
+    RTC_C,
+    RTC_D,
+    RTC_CENTURY = 0x32,
 };
 enum { A_UIP = 0x80, A_DIVIDER = 0x70, A_DIVIDER_32K = 0x20, A_RATE = 0x0f };
 enum { B_SET = 0x80, B_PIE = 0x40, B_AIE = 0x20, B_UIE = 0x10, B_SQWE = 0x08, B_BINARY = 0x04, B_24H = 0x02 };
@@ -377,8 +390,8 @@ static void cmos_put16(struct rtc *r, unsigned index, uint64_t value)
     r->cmos[index + 1] = (uint8_t)(value >> 8);
 }
 
-/* What a PC's firmware finds in CMOS: memory sizes (15-18h, 30-31h in KiB; 34-35h and 5B-5Dh in 64 KiB above 16 MiB and 4 GiB), the
- * number of further processors (5Fh), equipment (14h: a floating-point unit), and the sum of 10h-2Dh in 2Eh. */
+/* What a PC's firmware finds in CMOS: memory sizes (15-18h, 30-31h in KiB; 34-35h and 5B-5Dh in 64 KiB above 16 MiB and 4 GiB),
+ * the number of further processors (5Fh), equipment (14h: a floating-point unit), and the sum of 10h-2Dh in 2Eh. */
 static void cmos_describe(struct rtc *r, const struct platform_config *config)
 {
     uint64_t low = config->ram_bytes < MEMORY_HOLE_GPA ? config->ram_bytes : MEMORY_HOLE_GPA, high = config->ram_bytes - low;

@@ -1,11 +1,11 @@
 /* Four 16550A UARTs: 3F8h/4, 2F8h/3, 3E8h/4, 2E8h/3. National Semiconductor PC16550D data sheet (June 1995).
  *
- * A written byte leaves at once: the transmitter is always empty (THRE and TEMT read 1), its interrupt follows each write. Boots
- * print much, and at 115 200 baud a polling guest would spend most of its cycles on waiting. Received bytes do take their line
- * time, from divisor and frame: the other end sends one, waits until the receiver has room for the next (as if RTS told it), and so
- * never overruns it. Events: the arrival of the next byte, armed only when one waits and there is room; the character time-out (4 frames),
- * armed only while its interrupt is enabled. A frame takes at least 7 x 16 / 1 843 200 s: 60 cycles at the slowest clock.
- * Interrupts reach the ISA line while OUT2 is set and loopback is not, as a PC wires them.
+ * A written byte leaves at once: the transmitter is always empty (THRE and TEMT read 1), its interrupt follows each write.
+ * Boots print much, and at 115 200 baud a polling guest would spend most of its cycles on waiting. Received bytes do take their
+ * line time, from divisor and frame: the other end sends one, waits until the receiver has room for the next (as if RTS told
+ * it), and so never overruns it. Events: the arrival of the next byte, armed only when one waits and there is room; the
+ * character time-out (4 frames), armed only while its interrupt is enabled. A frame takes at least 7 x 16 / 1 843 200 s: 60
+ * cycles at the slowest clock. Interrupts reach the ISA line while OUT2 is set and loopback is not, as a PC wires them.
  * Choices: divisor 0 counts as 65 536; reading an empty receiver gives 0.
  * Leaves out: parity, framing and break (the other end sends none; a break of ours is not seen), and DMA mode.
  */
@@ -22,7 +22,15 @@ enum { FIFO_BYTES = 16, TIMEOUT_FRAMES = 4 };
 
 enum uart_register { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCRATCH };
 enum { IER_RX = 0x01, IER_THRE = 0x02, IER_LINE = 0x04, IER_MODEM = 0x08, IER_BITS = 0x0f };
-enum { IIR_MODEM = 0x00, IIR_NONE = 0x01, IIR_THRE = 0x02, IIR_RX = 0x04, IIR_LINE = 0x06, IIR_TIMEOUT = 0x0c, IIR_FIFO = 0xc0 };
+enum {
+    IIR_MODEM = 0x00,
+    IIR_NONE = 0x01,
+    IIR_THRE = 0x02,
+    IIR_RX = 0x04,
+    IIR_LINE = 0x06,
+    IIR_TIMEOUT = 0x0c,
+    IIR_FIFO = 0xc0
+};
 enum { FCR_ENABLE = 0x01, FCR_CLEAR_RX = 0x02, FCR_TRIGGER = 0xc0 };
 enum { LCR_STOP = 0x04, LCR_PARITY = 0x08, LCR_DLAB = 0x80 };
 enum { MCR_DTR = 0x01, MCR_RTS = 0x02, MCR_OUT1 = 0x04, MCR_OUT2 = 0x08, MCR_LOOP = 0x10, MCR_BITS = 0x1f };
@@ -436,7 +444,8 @@ static void uart_state(struct state *s, void *device)
         if (u->timed_out && u->fifo_count == 0) {
             state_fail(s, "uart: time-out of an empty receiver");
         }
-        ring_state(s, u->queue, UART_QUEUE_BYTES, &u->queue_first, &u->queue_count, UART_QUEUE_BYTES, "uart: bytes in the queue");
+        ring_state(s, u->queue, UART_QUEUE_BYTES, &u->queue_first, &u->queue_count, UART_QUEUE_BYTES,
+                   "uart: bytes in the queue");
     }
 }
 

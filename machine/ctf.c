@@ -85,9 +85,9 @@ static void put_head(FILE *f, const struct ctf_config *config, uint64_t clock_hz
     fprintf(f, "    vps = %" PRIu32 ";\n};\n\n", config->vp_count);
     fprintf(f, "clock { name = cycles; freq = %" PRIu64 "; offset = 0; absolute = false; };\n", clock_hz);
     fputs("typealias integer { size = 64; align = 8; signed = false; map = clock.cycles.value; } := tick;\n\n", f);
-    fputs("stream {\n    id = 0;\n    packet.context := struct { u64 packet_size; u64 content_size; tick timestamp_begin; tick "
-          "timestamp_end;"
-          " u64 events_discarded; u64 packet_seq_num; };\n"
+    fputs("stream {\n    id = 0;\n"
+          "    packet.context := struct {\n        u64 packet_size; u64 content_size;\n"
+          "        tick timestamp_begin; tick timestamp_end;\n        u64 events_discarded; u64 packet_seq_num;\n    };\n"
           "    event.header := struct { u16 id; tick timestamp; };\n"
           "    event.context := struct { i32 vp; }; /* -1: of no VP */\n};\n",
           f);

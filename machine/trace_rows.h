@@ -36,9 +36,8 @@
      .id = TRACE_ID_##name_,                                                                                                   \
      .field_count = sizeof((struct trace_field[]){__VA_ARGS__}) / sizeof(struct trace_field),                                  \
      .fields = {__VA_ARGS__}},
-#define F(type, field)                                                                                                         \
-    {                                                                                                                          \
-#field, TRACE_TYPE_##type                                                                                              \
-    }
+/* clang-format off */
+#define F(type, field) {#field, TRACE_TYPE_##type}
+/* clang-format on */
 
 #endif

@@ -341,7 +341,6 @@ bool runner_run(struct runner *r, struct message *why)
             partition_run(r->partition, next_stop(r));
         }
     }
-    stage_finish(r->stage, r->end, r->end_code, runner_cycles(r));
     cpu_drop_writable(partition_cpu(r->partition));
     r->final = digest_now(NULL, r->machine, runner_visit_guest, r);
     return runner_close_trace(r, why);
@@ -362,13 +361,13 @@ enum run_end runner_end(const struct runner *r, uint32_t *code)
 
 struct verdict runner_verdict(const struct runner *r, unsigned expectation)
 {
-    return stage_verdict(r->stage, expectation);
+    return stage_verdict(r->stage, expectation, r->end, r->end_code, runner_cycles(r));
 }
 
 bool runner_met(const struct runner *r)
 {
     for (unsigned i = 0; i < r->scenario->script.expectation_count; i++) {
-        if (!stage_verdict(r->stage, i).met) {
+        if (!runner_verdict(r, i).met) {
             return false;
         }
     }

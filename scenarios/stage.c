@@ -20,6 +20,7 @@ struct entry_state {
     uint64_t retry_cycle; /* a postponed action is not due before it */
 };
 struct expectation_state {
+    bool decided;
     struct verdict verdict;
     bool started;         /* slot 1 of BEFORE: slot 0 was seen; `after` of SEEN was seen */
     uint64_t start_cycle; /* of `within` */
@@ -97,8 +98,9 @@ void stage_destroy(struct stage *s)
 
 static void decide(struct expectation_state *x, bool met, uint64_t cycle)
 {
-    if (!x->verdict.decided) {
-        x->verdict = (struct verdict){.decided = true, .met = met, .cycle = cycle};
+    if (!x->decided) {
+        x->decided = true;
+        x->verdict = (struct verdict){.met = met, .cycle = cycle};
     }
 }
 
@@ -309,12 +311,6 @@ void stage_clock(struct stage *s, uint64_t cycle)
         }
         entry_happens(s, first);
     }
-    for (unsigned i = 0; i < s->script->expectation_count; i++) {
-        uint64_t last = deadline(s, i);
-        if (cycle > last) {
-            decide(&s->expectations[i], false, last);
-        }
-    }
 }
 
 const struct action *stage_next_action(struct stage *s, uint64_t cycle)
@@ -341,29 +337,26 @@ void stage_postpone(struct stage *s, const struct action *a, uint64_t until_cycl
     }
 }
 
-/* ---- the end ---- */
+/* ---- verdicts ---- */
 
-void stage_finish(struct stage *s, enum run_end end, uint32_t end_code, uint64_t cycle)
+struct verdict stage_verdict(const struct stage *s, unsigned expectation, enum run_end end, uint32_t end_code, uint64_t cycle)
 {
-    stage_clock(s, cycle);
-    for (unsigned i = 0; i < s->script->expectation_count; i++) {
-        const struct expectation *x = &s->script->expectations[i];
-        struct expectation_state *state = &s->expectations[i];
-        bool met = false;
-        if (x->kind == EXPECT_NEVER) {
-            met = true;
-        } else if (x->kind == EXPECT_COUNT) {
-            met = state->count >= x->at_least && state->count <= x->at_most;
-        } else if (x->kind == EXPECT_END) {
-            met = x->end == end && (end != RUN_DEBUG_EXIT || x->end_code == end_code);
-        }
-        decide(state, met, cycle);
+    const struct expectation *x = &s->script->expectations[expectation];
+    const struct expectation_state *state = &s->expectations[expectation];
+    uint64_t last = deadline(s, expectation);
+    if (state->decided) {
+        return state->verdict;
     }
-}
-
-struct verdict stage_verdict(const struct stage *s, unsigned expectation)
-{
-    return s->expectations[expectation].verdict;
+    switch (x->kind) {
+    case EXPECT_NEVER:
+        return (struct verdict){true, cycle};
+    case EXPECT_COUNT:
+        return (struct verdict){state->count >= x->at_least && state->count <= x->at_most, cycle};
+    case EXPECT_END:
+        return (struct verdict){x->end == end && (end != RUN_DEBUG_EXIT || x->end_code == end_code), cycle};
+    default:
+        return (struct verdict){false, last < cycle ? last : cycle};
+    }
 }
 
 /* ---- state ---- */
@@ -394,7 +387,7 @@ void stage_state(struct state *visitor, struct stage *s)
     }
     for (unsigned i = 0; i < s->script->expectation_count; i++) {
         struct expectation_state *x = &s->expectations[i];
-        state_bool(visitor, &x->verdict.decided);
+        state_bool(visitor, &x->decided);
         state_bool(visitor, &x->verdict.met);
         state_u64(visitor, &x->verdict.cycle);
         state_bool(visitor, &x->started);

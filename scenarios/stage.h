@@ -23,21 +23,20 @@ bool stage_event(struct stage *s, const struct trace_event *e);
 
 /* The first moment, later than all moments that stage_clock() was told, at which a timed action (or a postponed one) is due. */
 uint64_t stage_next_cycle(const struct stage *s);
-/* The clock has reached `cycle`: timed actions up to it become due, time limits of expectations are decided. */
+/* The clock has reached `cycle`: timed actions up to it become due. */
 void stage_clock(struct stage *s, uint64_t cycle);
 /* The next action that is due, in the order in which they became due; NULL when there is none. It counts as done,
  * unless stage_postpone() puts it back until a later cycle. */
 const struct action *stage_next_action(struct stage *s, uint64_t cycle);
 void stage_postpone(struct stage *s, const struct action *a, uint64_t until_cycle);
 
-/* The run is over: decides all that is undecided. */
-void stage_finish(struct stage *s, enum run_end end, uint32_t end_code, uint64_t cycle);
-
+/* Whether an expectation is met, and the cycle that decided it. */
 struct verdict {
-    bool decided, met;
+    bool met;
     uint64_t cycle;
 };
-struct verdict stage_verdict(const struct stage *s, unsigned expectation);
+/* As if the run ended so, here and now; the stage itself is left as it is, so the run may go on from a file. */
+struct verdict stage_verdict(const struct stage *s, unsigned expectation, enum run_end end, uint32_t end_code, uint64_t cycle);
 
 void stage_state(struct state *visitor, struct stage *s);
 

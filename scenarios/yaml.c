@@ -183,7 +183,7 @@ static bool text_append(char *text, size_t *used, const char *from, size_t bytes
     return true;
 }
 
-/* One ${NAME} at text[at]; moves `*at` behind it. */
+/* One ${NAME} or ${NAME:-DEFAULT} at text[at]; moves `*at` behind it. */
 static bool substitute_one(struct reader *r, struct yaml_node *n, const char *text, size_t *at, char *out, size_t *used)
 {
     char name[128];
@@ -193,18 +193,26 @@ static bool substitute_one(struct reader *r, struct yaml_node *n, const char *te
         length++;
     }
     name[length] = 0;
-    if (length == 0 || text[from + length] != '}') {
+    const char *behind = text + from + length, *spare = strncmp(behind, ":-", 2) == 0 ? behind + 2 : NULL;
+    const char *end = spare != NULL ? strchr(spare, '}') : behind;
+    if (length == 0 || end == NULL || *end != '}') {
         return message_at(r->why, r->tree->file, n->line, n->column,
                           "\"${\" without a NAME and \"}\"; write ${NAME} for a value from outside, or $${ for the text itself");
     }
     const char *value = r->variables != NULL ? r->variables->value(r->variables->owner, name) : NULL;
+    size_t bytes = value != NULL ? strlen(value) : 0;
     if (value == NULL) {
-        return message_at(r->why, r->tree->file, n->line, n->column,
-                          "${%s} has no value; give --set %s=VALUE or set it in the environment", name, name);
+        if (spare == NULL) {
+            return message_at(r->why, r->tree->file, n->line, n->column,
+                              "${%s} has no value; give --set %s=VALUE or set it in the environment", name, name);
+        }
+        value = spare;
+        bytes = (size_t)(end - spare);
+    } else {
+        n->substituted = true;
     }
-    *at = from + length + 1;
-    n->substituted = true;
-    return text_append(out, used, value, strlen(value)) ||
+    *at = (size_t)(end - text) + 1;
+    return text_append(out, used, value, bytes) ||
            message_at(r->why, r->tree->file, n->line, n->column, "the value of ${%s} is too long; at most 65536 bytes", name);
 }
 

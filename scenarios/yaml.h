@@ -2,8 +2,8 @@
  *
  * Invariants: one document; keys are plain scalars and unique in their mapping; no tags; every scalar is text without NUL;
  * aliases point to finished nodes, so the tree has no cycle, and what it *expands* to is bounded (YAML_NODES_MAX, YAML_DEPTH_MAX):
- * whoever walks the tree needs no care. `${NAME}` is replaced in parsed values, never in the file's text, so a value can
- * never become syntax; `$${` stands for `${`.
+ * whoever walks the tree needs no care. `${NAME}` (or `${NAME:-DEFAULT}`) is replaced in parsed values, never in the file's text,
+ * so a value can never become syntax; `$${` stands for `${`.
  * Leaves out: types (value.h), merge keys, several documents.
  */
 #ifndef ORRERY_SCENARIOS_YAML_H
@@ -26,7 +26,7 @@ struct yaml_node {
     unsigned line, column;    /* counted from 1 */
     const char *text;         /* scalar: NUL-terminated, without NUL inside */
     bool quoted;              /* scalar: written in quotes or as a block */
-    bool substituted;         /* scalar: ${NAME} was replaced */
+    bool substituted;         /* scalar: holds a ${NAME}'s value from outside */
     bool outside;             /* scalar: names a host file; set by its reader, and left out of yaml_hash() */
     struct yaml_node **items; /* sequence: count items; mapping: key, value, key, value ... */
     size_t count;             /* items or pairs */

@@ -189,7 +189,7 @@ static bool run_scenario(const struct run_arguments *a, struct scenario *s, stru
 static bool write_json(const struct run_arguments *a, json_t *results, struct message *why)
 {
     json_t *whole = a->file_count == 1 ? json_array_get(results, 0) : results;
-    char *text = json_dumps(whole, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    char *text = json_dumps(whole, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9));
     if (text == NULL) {
         return message_say(why, "orrery: the host has no memory left for the result");
     }

@@ -1,7 +1,7 @@
 /* MMX: the packed-integer operations of packed.def on MMX registers, EMMS, MASKMOVQ, and what moves between MMX and XMM. SDM 1 chapter 9.
  *
- * MMi is the significand of the physical x87 register Ri. Every instruction here but EMMS sets TOP to 0, all tags to valid, and the exponent
- * and sign of the register it writes to ones (SDM 1 §9.5.1). Rows of mnemonics that SSE2 shares are in sse_int.c, sse_move.c, sse_shuffle.c.
+ * MMi is the significand of the physical x87 register Ri. Every instruction here sets TOP to 0, all tags to valid (EMMS: to empty), and the
+ * exponent and sign of the register it writes to ones (SDM 3A §12.2). Rows of mnemonics that SSE2 shares are in sse_int.c, sse_move.c, sse_shuffle.c.
  */
 #include "cpu/exec/mmx.h"
 #include "cpu/exec/packed.h"
@@ -37,10 +37,11 @@ static inline __m128i pshufw(__m128i s, unsigned imm)
 MMX_FORMS(PSHUFW, 8, pshufw(s, imm))
 MMX_STORE_FORMS(MOVNTQ, 8, s)
 
-/* EMMS: all tags empty; nothing else (SDM 2A EMMS). */
+/* EMMS: all tags empty, and TOP 0 as after any MMX instruction (SDM 3A §12.2 The MMX State and MMX Register Aliasing). */
 static HANDLER(EMMS)
 {
     MMX_ENTER(v, u);
+    mmx_touch(v);
     v->s.fpu.ftw = 0;
     NEXT;
 }

@@ -1,4 +1,4 @@
-/* SSE and MMX: faults before an instruction begins, unmasked floating-point exceptions, and the choice of a handler by operands. */
+/* SSE and MMX: faults before an instruction begins, MXCSR, and the choice of a handler by operands. */
 #include "cpu/exec/simd.h"
 
 /* SDM 3A §2.5 Control Registers, CR0.EM, CR0.TS, CR4.OSFXSR: #UD goes before #NM. */
@@ -49,33 +49,6 @@ void mxcsr_write(struct vcpu *v, uint32_t value)
 {
     v->s.mxcsr = value;
     sse_enter_guest(v);
-}
-
-/* With underflow unmasked FTZ has no effect (SDM 1 §10.2.3.3), but the host's is masked: so the host's FTZ goes off, too. */
-uint32_t fp_begin(struct vcpu *v)
-{
-    uint32_t sticky = mxcsr_read(v) & MXCSR_FLAGS;
-    uint32_t host = host_view(v->s.mxcsr);
-    v->s.mxcsr &= ~(uint32_t)MXCSR_FLAGS;
-    host_mxcsr_set(v->s.mxcsr & MXCSR_UM ? host : host & ~(uint32_t)MXCSR_FTZ);
-    return sticky;
-}
-
-void fp_end(struct vcpu *v, const struct uop *u, uint32_t sticky, bool tiny)
-{
-    uint32_t raised = (v->s.mxcsr | host_mxcsr()) & MXCSR_FLAGS;
-    uint32_t enabled = ~(v->s.mxcsr >> MXCSR_MASKS_SHIFT) & MXCSR_FLAGS;
-    if (raised & enabled & MXCSR_PRE_COMPUTATION) {
-        raised &= MXCSR_PRE_COMPUTATION; /* nothing was computed */
-    } else if (tiny && (enabled & MXCSR_UE)) {
-        raised |= MXCSR_UE;
-    }
-    v->s.mxcsr |= sticky | raised;
-    host_mxcsr_set(host_view(v->s.mxcsr));
-    if (raised & enabled) {
-        v->current = u;
-        vp_raise(v, v->s.cr4 & CR4_OSXMMEXCPT ? VEC_XM : VEC_UD);
-    }
 }
 
 /* ---- emit ---- */

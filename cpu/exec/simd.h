@@ -65,7 +65,7 @@ static inline void mmx_set(struct vcpu *v, unsigned r, __m128i x)
     _mm_storel_epi64((__m128i *)&v->s.fpu.r[r].significand, x);
     v->s.fpu.r[r].sign_exponent = 0xffff;
 }
-/* SDM 1 §9.5.1: every MMX instruction but EMMS sets TOP to 0 and all tags to valid. After the last thing that may fault. */
+/* SDM 3A §12.2 The MMX State: an MMX instruction sets TOP to 0 and all tags to valid. After the last thing that may fault. */
 static inline void mmx_touch(struct vcpu *v)
 {
     v->s.fpu.fsw &= (uint16_t)~FSW_TOP;
@@ -342,20 +342,35 @@ static inline void fp_raise_flags(struct vcpu *v, uint32_t flags)
 {
     v->s.mxcsr |= flags;
 }
-/* Around an operation of the careful path (simd.c). fp_begin() puts all sticky flags aside and returns them; fp_end() looks
- * at what the operation raised and leaves by #XM (or #UD without CR4.OSXMMEXCPT) if any of it is unmasked. `tiny`: the result holds a denormal
- * number, which is an underflow when that is unmasked, even if exact (SDM 1 §4.9.1.5). */
+/* Around an operation of the careful path (simd_unmasked.c). fp_begin() puts all sticky flags aside and returns them; fp_found() is what was
+ * raised since; fp_end() leaves by #XM (or #UD without CR4.OSXMMEXCPT) if any of `raised` is unmasked. */
 uint32_t fp_begin(struct vcpu *v);
-void fp_end(struct vcpu *v, const struct uop *u, uint32_t sticky, bool tiny);
+uint32_t fp_found(const struct vcpu *v);
+uint32_t fp_settle(const struct vcpu *v, uint32_t raised); /* an unmasked pre-computation exception: no others */
+void fp_end(struct vcpu *v, const struct uop *u, uint32_t sticky, uint32_t raised);
+/* None of these flags is for an unmasked exception. */
+static inline bool fp_masked(const struct vcpu *v, uint32_t flags)
+{
+    return !(flags & ~(v->s.mxcsr >> MXCSR_MASKS_SHIFT) & MXCSR_FLAGS);
+}
+/* What fp_found() cannot know of an operation that may overflow or underflow, as those are masked on the host: see simd_unmasked.c. `lanes`: bit
+ * i for the lane i that takes part. */
+struct fp_operation;
+extern const struct fp_operation add_single, sub_single, mul_single, div_single, add_double, sub_double, mul_double, div_double, narrow_double;
+uint32_t fp_judge(struct vcpu *v, const struct fp_operation *o, unsigned lanes, __m128i a, __m128i s);
+/* The same for one of several steps: without regard to what the others raised, and not yet settled. */
+uint32_t fp_judge_step(struct vcpu *v, const struct fp_operation *o, unsigned lanes, __m128i a, __m128i s);
 
-/* `result` declares a variable from `s` and `imm`, `tiny` tests it, `commit` writes it. The hot handler is the operation alone; NAME_xc,
+/* `result` declares a variable from `s` and `imm`, `raised` is an expression for its flags, `commit` writes it. The hot handler is the operation alone; NAME_xc,
  * NAME_mc, NAME_gc are its careful twins. `enter` comes on top of SSE's own checks: MMX_ENTER or NOTHING_MORE.
  * `get` reads a register source: xmm_get, mmx_get or gpr_get. */
-#define FP_FORMS(name, enter, get, kind, result, tiny, commit)                                                                \
-    FP_CAREFUL(name##_xc, enter, get(v, u->s), result, tiny, commit)                                                          \
-    FP_CAREFUL(name##_mc, enter, load_##kind(v, u, FLAT_ADDRESS(kind, ACCESS_READ)), result, tiny, commit)                    \
-    FP_CAREFUL(name##_gc, enter, load_##kind(v, u, GENERAL_ADDRESS(kind, ACCESS_READ)), result, tiny, commit)                 \
+#define FP_FORMS(name, enter, get, kind, result, raised, commit)                                                              \
+    FP_CAREFUL(name##_xc, enter, get(v, u->s), result, raised, commit)                                                        \
     FP_QUICK(name##_x, name##_xc, enter, const __m128i s = get(v, u->s), result, commit)                                      \
+    FP_LOADS(name, enter, kind, result, raised, commit)
+#define FP_LOADS(name, enter, kind, result, raised, commit)                                                                   \
+    FP_CAREFUL(name##_mc, enter, load_##kind(v, u, FLAT_ADDRESS(kind, ACCESS_READ)), result, raised, commit)                    \
+    FP_CAREFUL(name##_gc, enter, load_##kind(v, u, GENERAL_ADDRESS(kind, ACCESS_READ)), result, raised, commit)                 \
     FP_QUICK(name##_m, name##_mc, enter, QUICK_LOAD(kind, name##_mc), result, commit)                                         \
     FP_QUICK(name##_g, name##_gc, enter, const __m128i s = load_##kind(v, u, GENERAL_ADDRESS(kind, ACCESS_READ)), result, commit)
 #define FP_QUICK(name, careful, enter, source, result, commit)                                                                \
@@ -371,7 +386,7 @@ void fp_end(struct vcpu *v, const struct uop *u, uint32_t sticky, bool tiny);
         commit;                                                                                                               \
         NEXT;                                                                                                                 \
     }
-#define FP_CAREFUL(name, enter, source, result, tiny, commit)                                                                 \
+#define FP_CAREFUL(name, enter, source, result, raised, commit)                                                                 \
     static COLD HANDLER(name)                                                                                                 \
     {                                                                                                                         \
         SSE_ENTER(v, u);                                                                                                      \
@@ -380,48 +395,19 @@ void fp_end(struct vcpu *v, const struct uop *u, uint32_t sticky, bool tiny);
         FP_IMMEDIATE                                                                                                          \
         const uint32_t sticky = fp_begin(v);                                                                                  \
         result;                                                                                                               \
-        fp_end(v, u, sticky, tiny);                                                                                           \
+        fp_end(v, u, sticky, raised);                                                                                           \
         commit;                                                                                                               \
         NEXT;                                                                                                                 \
     }
 #define FP_IMMEDIATE                                                                                                          \
     const unsigned imm = (uint8_t)u->imm;                                                                                     \
     (void)imm;
-/* XMM destination: `value` may also use `a`, its old value. `lanes` is ps, pd, ss, sd, or none when the operation cannot underflow. */
-#define FP_XMM_FORMS(name, kind, lanes, value)                                                                                \
-    FP_FORMS(name, NOTHING_MORE, xmm_get, kind, const __m128i a = xmm_get(v, u->d); (void)a; const __m128i r = (value),         \
-             tiny_##lanes(r), xmm_set(v, u->d, r))
-
-static inline bool tiny_f32(uint32_t x)
-{
-    return !(x & 0x7f800000) && (x & 0x007fffff);
-}
-static inline bool tiny_f64(uint64_t x)
-{
-    return !(x & 0x7ff0000000000000) && (x & 0x000fffffffffffff);
-}
-static inline bool tiny_none(__m128i r)
-{
-    return false;
-}
-static inline bool tiny_ss(__m128i r)
-{
-    return tiny_f32(to_array(r).d[0]);
-}
-static inline bool tiny_sd(__m128i r)
-{
-    return tiny_f64(to_array(r).q[0]);
-}
-static inline bool tiny_ps(__m128i r)
-{
-    xmm_t x = to_array(r);
-    return tiny_f32(x.d[0]) || tiny_f32(x.d[1]) || tiny_f32(x.d[2]) || tiny_f32(x.d[3]);
-}
-static inline bool tiny_pd(__m128i r)
-{
-    xmm_t x = to_array(r);
-    return tiny_f64(x.q[0]) || tiny_f64(x.q[1]);
-}
+/* XMM destination: `value` may also use `a`, its old value. */
+#define FP_XMM_JUDGED(name, kind, value, raised)                                                                              \
+    FP_FORMS(name, NOTHING_MORE, xmm_get, kind, const __m128i a = xmm_get(v, u->d); (void)a; const __m128i r = (value),       \
+             raised, xmm_set(v, u->d, r))
+/* The same, for what neither overflows nor underflows. */
+#define FP_XMM_FORMS(name, kind, value) FP_XMM_JUDGED(name, kind, value, fp_found(v))
 
 /* asm for `name`: d = op(d, s), both XMM. */
 #define FP_ASM(name)                                                                                                          \

@@ -19,18 +19,19 @@
 ARITHMETIC(X)
 ORDER(X)
 #undef X
+enum { ONE = 1, TWO = 3, FOUR = 15 }; /* lanes that take part */
 #define X(op)                                                                                                                 \
-    FP_XMM_FORMS(op##ps_op, 16, ps, op##ps(a, s))                                                                    \
-    FP_XMM_FORMS(op##pd_op, 16, pd, op##pd(a, s))                                                                    \
-    FP_XMM_FORMS(op##ss_op, 4, ss, op##ss(a, s))                                                                      \
-    FP_XMM_FORMS(op##sd_op, 8, sd, op##sd(a, s))
+    FP_XMM_JUDGED(op##ps_op, 16, op##ps(a, s), fp_judge(v, &op##_single, FOUR, a, s))                                         \
+    FP_XMM_JUDGED(op##pd_op, 16, op##pd(a, s), fp_judge(v, &op##_double, TWO, a, s))                                          \
+    FP_XMM_JUDGED(op##ss_op, 4, op##ss(a, s), fp_judge(v, &op##_single, ONE, a, s))                                           \
+    FP_XMM_JUDGED(op##sd_op, 8, op##sd(a, s), fp_judge(v, &op##_double, ONE, a, s))
 ARITHMETIC(X)
 #undef X
 #define X(op)                                                                                                                 \
-    FP_XMM_FORMS(op##ps_op, 16, none, op##ps(a, s))                                                                  \
-    FP_XMM_FORMS(op##pd_op, 16, none, op##pd(a, s))                                                                  \
-    FP_XMM_FORMS(op##ss_op, 4, none, op##ss(a, s))                                                                    \
-    FP_XMM_FORMS(op##sd_op, 8, none, op##sd(a, s))
+    FP_XMM_FORMS(op##ps_op, 16, op##ps(a, s))                                                                                 \
+    FP_XMM_FORMS(op##pd_op, 16, op##pd(a, s))                                                                                 \
+    FP_XMM_FORMS(op##ss_op, 4, op##ss(a, s))                                                                                  \
+    FP_XMM_FORMS(op##sd_op, 8, op##sd(a, s))
 ORDER(X)
 #undef X
 
@@ -39,10 +40,10 @@ FP_ASM(sqrtps)
 FP_ASM(sqrtpd)
 FP_ASM(sqrtss)
 FP_ASM(sqrtsd)
-FP_XMM_FORMS(sqrtps_op, 16, none, sqrtps(a, s))
-FP_XMM_FORMS(sqrtpd_op, 16, none, sqrtpd(a, s))
-FP_XMM_FORMS(sqrtss_op, 4, none, sqrtss(a, s))
-FP_XMM_FORMS(sqrtsd_op, 8, none, sqrtsd(a, s))
+FP_XMM_FORMS(sqrtps_op, 16, sqrtps(a, s))
+FP_XMM_FORMS(sqrtpd_op, 16, sqrtpd(a, s))
+FP_XMM_FORMS(sqrtss_op, 4, sqrtss(a, s))
+FP_XMM_FORMS(sqrtsd_op, 8, sqrtsd(a, s))
 
 /* ---- reciprocals: software, no flags, MXCSR not consulted ---- */
 
@@ -65,10 +66,21 @@ XMM_FORMS(rsqrtss_op, 4, first_float(approximate_rsqrt, s, a))
 #define SHUFFLE_PS(a, b, order) _mm_castps_si128(_mm_shuffle_ps(_mm_castsi128_ps(a), _mm_castsi128_ps(b), order))
 enum { EVEN_LANES = 0x88, ODD_LANES = 0xdd };
 
-FP_XMM_FORMS(haddps_op, 16, ps, addps(SHUFFLE_PS(a, s, EVEN_LANES), SHUFFLE_PS(a, s, ODD_LANES)))
-FP_XMM_FORMS(hsubps_op, 16, ps, subps(SHUFFLE_PS(a, s, EVEN_LANES), SHUFFLE_PS(a, s, ODD_LANES)))
-FP_XMM_FORMS(haddpd_op, 16, pd, addpd(_mm_unpacklo_epi64(a, s), _mm_unpackhi_epi64(a, s)))
-FP_XMM_FORMS(hsubpd_op, 16, pd, subpd(_mm_unpacklo_epi64(a, s), _mm_unpackhi_epi64(a, s)))
+static inline __m128i even_singles(__m128i a, __m128i s)
+{
+    return SHUFFLE_PS(a, s, EVEN_LANES);
+}
+static inline __m128i odd_singles(__m128i a, __m128i s)
+{
+    return SHUFFLE_PS(a, s, ODD_LANES);
+}
+#define HORIZONTAL(op)                                                                                                        \
+    FP_XMM_JUDGED(h##op##ps_op, 16, op##ps(even_singles(a, s), odd_singles(a, s)),                                            \
+                  fp_judge(v, &op##_single, FOUR, even_singles(a, s), odd_singles(a, s)))                                     \
+    FP_XMM_JUDGED(h##op##pd_op, 16, op##pd(_mm_unpacklo_epi64(a, s), _mm_unpackhi_epi64(a, s)),                               \
+                  fp_judge(v, &op##_double, TWO, _mm_unpacklo_epi64(a, s), _mm_unpackhi_epi64(a, s)))
+HORIZONTAL(add)
+HORIZONTAL(sub)
 
 static inline __m128i alternate(__m128i (*sub)(__m128i, __m128i), __m128i (*add)(__m128i, __m128i), __m128i even, __m128i a, __m128i s)
 {
@@ -76,8 +88,10 @@ static inline __m128i alternate(__m128i (*sub)(__m128i, __m128i), __m128i (*add)
     __m128i sum = add(_mm_andnot_si128(even, a), _mm_andnot_si128(even, s));
     return pick(even, difference, sum);
 }
-FP_XMM_FORMS(addsubps_op, 16, ps, alternate(subps, addps, _mm_set_epi32(0, -1, 0, -1), a, s))
-FP_XMM_FORMS(addsubpd_op, 16, pd, alternate(subpd, addpd, _mm_set_epi32(0, 0, -1, -1), a, s))
+FP_XMM_JUDGED(addsubps_op, 16, alternate(subps, addps, _mm_set_epi32(0, -1, 0, -1), a, s),
+              fp_settle(v, fp_judge_step(v, &sub_single, 0x5, a, s) | fp_judge_step(v, &add_single, 0xa, a, s)))
+FP_XMM_JUDGED(addsubpd_op, 16, alternate(subpd, addpd, _mm_set_epi32(0, 0, -1, -1), a, s),
+              fp_settle(v, fp_judge_step(v, &sub_double, 0x1, a, s) | fp_judge_step(v, &add_double, 0x2, a, s)))
 
 /* ---- SSE4.1: dot products. Lanes that the immediate leaves out count as +0 and are not even multiplied. ---- */
 
@@ -91,25 +105,61 @@ static inline __m128i lanes2(unsigned select)
 {
     return _mm_set_epi64x(-(int64_t)(select >> 1 & 1), -(int64_t)(select & 1));
 }
-static inline __m128i dpps(__m128i a, __m128i s, unsigned imm)
+/* DPPS in its steps: four products; (p0 + p1) and (p2 + p3); their sum. Each rounds. */
+static inline __m128i dpps_products(__m128i a, __m128i s, unsigned imm)
 {
     __m128i take = lanes4(imm >> 4);
-    __m128i products = _mm_and_si128(take, mulps(_mm_and_si128(take, a), _mm_and_si128(take, s)));
-    /* (p0 + p1) and (p2 + p3), then their sum, each rounded. */
-    __m128i pairs = addps(SHUFFLE_PS(products, _mm_setzero_si128(), EVEN_LANES), SHUFFLE_PS(products, _mm_setzero_si128(), ODD_LANES));
-    pairs = _mm_and_si128(pairs, lanes4(3));
-    __m128i sum = addss(pairs, _mm_and_si128(_mm_srli_si128(pairs, 4), lanes4(1)));
+    return _mm_and_si128(take, mulps(_mm_and_si128(take, a), _mm_and_si128(take, s)));
+}
+static inline __m128i dpps_pairs(__m128i products)
+{
+    __m128i zero = _mm_setzero_si128();
+    return _mm_and_si128(lanes4(3), addps(even_singles(products, zero), odd_singles(products, zero)));
+}
+static inline __m128i dpps(__m128i a, __m128i s, unsigned imm)
+{
+    __m128i pairs = dpps_pairs(dpps_products(a, s, imm));
+    __m128i sum = addss(pairs, _mm_srli_si128(pairs, 4));
     return _mm_and_si128(lanes4(imm & 15), _mm_shuffle_epi32(sum, 0));
+}
+static inline __m128i dppd_products(__m128i a, __m128i s, unsigned imm)
+{
+    __m128i take = lanes2(imm >> 4);
+    return _mm_and_si128(take, mulpd(_mm_and_si128(take, a), _mm_and_si128(take, s)));
 }
 static inline __m128i dppd(__m128i a, __m128i s, unsigned imm)
 {
-    __m128i take = lanes2(imm >> 4);
-    __m128i products = _mm_and_si128(take, mulpd(_mm_and_si128(take, a), _mm_and_si128(take, s)));
+    __m128i products = dppd_products(a, s, imm);
     __m128i sum = addsd(products, _mm_srli_si128(products, 8));
     return _mm_and_si128(lanes2(imm & 3), _mm_unpacklo_epi64(sum, sum));
 }
-FP_XMM_FORMS(dpps_op, 16, ps, dpps(a, s, imm))
-FP_XMM_FORMS(dppd_op, 16, pd, dppd(a, s, imm))
+
+/* Unmasked: the first step that raises an unmasked exception is the last one. */
+static COLD uint32_t dpps_raised(struct vcpu *v, __m128i a, __m128i s, unsigned imm)
+{
+    uint32_t raised = fp_settle(v, fp_judge_step(v, &mul_single, imm >> 4, a, s));
+    if (fp_masked(v, raised)) {
+        __m128i products = dpps_products(a, s, imm);
+        __m128i even = even_singles(products, _mm_setzero_si128()), odd = odd_singles(products, _mm_setzero_si128());
+        raised |= fp_settle(v, fp_judge_step(v, &add_single, TWO, even, odd));
+        if (fp_masked(v, raised)) {
+            __m128i pairs = dpps_pairs(products);
+            raised |= fp_settle(v, fp_judge_step(v, &add_single, ONE, pairs, _mm_srli_si128(pairs, 4)));
+        }
+    }
+    return raised;
+}
+static COLD uint32_t dppd_raised(struct vcpu *v, __m128i a, __m128i s, unsigned imm)
+{
+    uint32_t raised = fp_settle(v, fp_judge_step(v, &mul_double, imm >> 4 & TWO, a, s));
+    if (fp_masked(v, raised)) {
+        __m128i products = dppd_products(a, s, imm);
+        raised |= fp_settle(v, fp_judge_step(v, &add_double, ONE, products, _mm_srli_si128(products, 8)));
+    }
+    return raised;
+}
+FP_XMM_JUDGED(dpps_op, 16, dpps(a, s, imm), dpps_raised(v, a, s, imm))
+FP_XMM_JUDGED(dppd_op, 16, dppd(a, s, imm), dppd_raised(v, a, s, imm))
 
 /* ---- compares ---- */
 
@@ -133,10 +183,10 @@ COMPARE(ps)
 COMPARE(pd)
 COMPARE(ss)
 COMPARE(sd)
-FP_XMM_FORMS(cmpps_op, 16, none, cmpps(a, s, imm))
-FP_XMM_FORMS(cmppd_op, 16, none, cmppd(a, s, imm))
-FP_XMM_FORMS(cmpss_op, 4, none, cmpss(a, s, imm))
-FP_XMM_FORMS(cmpsd_op, 8, none, cmpsd(a, s, imm))
+FP_XMM_FORMS(cmpps_op, 16, cmpps(a, s, imm))
+FP_XMM_FORMS(cmppd_op, 16, cmppd(a, s, imm))
+FP_XMM_FORMS(cmpss_op, 4, cmpss(a, s, imm))
+FP_XMM_FORMS(cmpsd_op, 8, cmpsd(a, s, imm))
 
 /* COMISS and its kin: ZF, PF, CF as compared; OF, SF, AF cleared. Value as vcpu.fl. */
 #define COMPARE_FLAGS(name, kind)                                                                                                   \
@@ -146,7 +196,7 @@ FP_XMM_FORMS(cmpsd_op, 8, none, cmpsd(a, s, imm))
         __asm__ volatile(#name " %4, %3" : "=@ccz"(zf), "=@ccp"(pf), "=@ccc"(cf) : "x"(a), "x"(s));                           \
         return (uint16_t)(zf << 14 | pf << 10 | cf << 8);                                                                     \
     }                                                                                                                         \
-    FP_FORMS(name##_op, NOTHING_MORE, xmm_get, kind, const uint16_t r = name(xmm_get(v, u->d), s), false, v->fl = r)
+    FP_FORMS(name##_op, NOTHING_MORE, xmm_get, kind, const uint16_t r = name(xmm_get(v, u->d), s), fp_found(v), v->fl = r)
 COMPARE_FLAGS(comiss, 4)
 COMPARE_FLAGS(comisd, 8)
 COMPARE_FLAGS(ucomiss, 4)

@@ -25,15 +25,15 @@ FP_ASM(cvtsd2ss)
 
 /* ---- between packed formats ---- */
 
-FP_XMM_FORMS(CVTDQ2PS, 16, none, cvtdq2ps(s))
-FP_XMM_FORMS(CVTPS2DQ, 16, none, cvtps2dq(s))
-FP_XMM_FORMS(CVTTPS2DQ, 16, none, cvttps2dq(s))
-FP_XMM_FORMS(CVTPD2DQ, 16, none, cvtpd2dq(s))
-FP_XMM_FORMS(CVTTPD2DQ, 16, none, cvttpd2dq(s))
-FP_XMM_FORMS(CVTPS2PD, 8, none, cvtps2pd(s))
-FP_XMM_FORMS(CVTPD2PS, 16, ps, cvtpd2ps(s))
-FP_XMM_FORMS(CVTSS2SD, 4, none, cvtss2sd(a, s))
-FP_XMM_FORMS(CVTSD2SS, 8, ss, cvtsd2ss(a, s))
+FP_XMM_FORMS(CVTDQ2PS, 16, cvtdq2ps(s))
+FP_XMM_FORMS(CVTPS2DQ, 16, cvtps2dq(s))
+FP_XMM_FORMS(CVTTPS2DQ, 16, cvttps2dq(s))
+FP_XMM_FORMS(CVTPD2DQ, 16, cvtpd2dq(s))
+FP_XMM_FORMS(CVTTPD2DQ, 16, cvttpd2dq(s))
+FP_XMM_FORMS(CVTPS2PD, 8, cvtps2pd(s))
+FP_XMM_JUDGED(CVTPD2PS, 16, cvtpd2ps(s), fp_judge(v, &narrow_double, 3, s, s))
+FP_XMM_FORMS(CVTSS2SD, 4, cvtss2sd(a, s))
+FP_XMM_JUDGED(CVTSD2SS, 8, cvtsd2ss(a, s), fp_judge(v, &narrow_double, 1, s, s))
 XMM_FORMS(CVTDQ2PD, 8, cvtdq2pd(s)) /* always exact */
 
 /* ---- general registers ---- */
@@ -45,7 +45,7 @@ XMM_FORMS(CVTDQ2PD, 8, cvtdq2pd(s)) /* always exact */
         return a;                                                                                                             \
     }                                                                                                                         \
     FP_FORMS(name, NOTHING_MORE, gpr_get, kind,                                                                               \
-             const __m128i r = name##_value(xmm_get(v, u->d), (type)_mm_cvtsi128_si64(s)), false, xmm_set(v, u->d, r))
+             const __m128i r = name##_value(xmm_get(v, u->d), (type)_mm_cvtsi128_si64(s)), fp_found(v), xmm_set(v, u->d, r))
 FROM_INTEGER(CVTSI2SS32, ss, int32_t, 4, "cvtsi2ssl")
 FROM_INTEGER(CVTSI2SS64, ss, int64_t, 8, "cvtsi2ssq")
 FROM_INTEGER(CVTSI2SD32, sd, int32_t, 4, "cvtsi2sdl")
@@ -58,7 +58,7 @@ FROM_INTEGER(CVTSI2SD64, sd, int64_t, 8, "cvtsi2sdq")
         __asm__ volatile(instruction " %1, %0" : "=r"(x) : "x"(s));                                                           \
         return x;                                                                                                             \
     }                                                                                                                         \
-    FP_FORMS(name, NOTHING_MORE, xmm_get, kind, const uint##bits##_t r = name##_value(s), false, set_reg##bits(v, u->d, r))
+    FP_FORMS(name, NOTHING_MORE, xmm_get, kind, const uint##bits##_t r = name##_value(s), fp_found(v), set_reg##bits(v, u->d, r))
 TO_INTEGER(CVTSS2SI32, 32, 4, "cvtss2si")
 TO_INTEGER(CVTSS2SI64, 64, 4, "cvtss2si")
 TO_INTEGER(CVTTSS2SI32, 32, 4, "cvttss2si")
@@ -70,10 +70,13 @@ TO_INTEGER(CVTTSD2SI64, 64, 8, "cvttsd2si")
 
 /* ---- MMX ---- */
 
-/* CVTPI2PS counts as an MMX instruction even with a memory source; CVTPI2PD only with a register (SDM 2A). */
-FP_FORMS(CVTPI2PS, MMX_ENTER, mmx_get, 8, const __m128i r = low64_of(cvtdq2ps(_mm_move_epi64(s)), xmm_get(v, u->d)), false,
-         xmm_set(v, u->d, r);
-         mmx_touch(v))
+/* These bring the x87 state into MMX shape even when they end in #XM: so hosts do, and the SDM says "transition", not when.
+ * CVTPI2PS and CVTPI2PD from memory touch no MMX register, and on AMD processors are no MMX instructions; on Intel ones that is so for CVTPI2PD
+ * alone (SDM 2A CVTPI2PS, CVTPI2PD). */
+FP_FORMS(CVTPI2PS, MMX_ENTER, mmx_get, 8, mmx_touch(v);
+         const __m128i r = low64_of(cvtdq2ps(_mm_move_epi64(s)), xmm_get(v, u->d)), fp_found(v), xmm_set(v, u->d, r))
+FP_LOADS(cvtpi2ps_amd, NOTHING_MORE, 8, const __m128i r = low64_of(cvtdq2ps(_mm_move_epi64(s)), xmm_get(v, u->d)), fp_found(v),
+         xmm_set(v, u->d, r))
 static HANDLER(CVTPI2PD)
 {
     SSE_ENTER(v, u);
@@ -83,11 +86,17 @@ static HANDLER(CVTPI2PD)
     NEXT;
 }
 #define TO_MMX(name, kind, value)                                                                                             \
-    FP_FORMS(name, MMX_ENTER, xmm_get, kind, const __m128i r = (value), false, mmx_set(v, u->d, r); mmx_touch(v))
+    FP_FORMS(name, MMX_ENTER, xmm_get, kind, mmx_touch(v); const __m128i r = (value), fp_found(v), mmx_set(v, u->d, r))
 TO_MMX(CVTPS2PI, 8, cvtps2dq(_mm_move_epi64(s)))
 TO_MMX(CVTTPS2PI, 8, cvttps2dq(_mm_move_epi64(s)))
 TO_MMX(CVTPD2PI, 16, cvtpd2dq(s))
 TO_MMX(CVTTPD2PI, 16, cvttpd2dq(s))
+
+/* Two forms: Intel's, AMD's. */
+static bool emit_cvtpi2ps(struct emit *e, const struct insn *in, const void *forms)
+{
+    return emit_simd(e, in, (const struct simd_form *)forms + (e->model->vendor == VENDOR_AMD));
+}
 
 /* ---- ROUNDxx ----
  * imm[1:0] is the rounding mode unless imm[2] takes MXCSR's; imm[3] keeps the precision flag quiet. Of MXCSR's other controls DAZ
@@ -176,10 +185,10 @@ static inline __m128i round_pd(struct vcpu *v, __m128i s, unsigned imm, unsigned
     fp_raise_flags(v, imm & 8 ? flags & ~(uint32_t)MXCSR_PE : flags);
     return to_vector(x);
 }
-FP_XMM_FORMS(ROUNDPS, 16, none, round_ps(v, s, imm, 4))
-FP_XMM_FORMS(ROUNDPD, 16, none, round_pd(v, s, imm, 2))
-FP_XMM_FORMS(ROUNDSS, 4, none, low32_of(round_ps(v, s, imm, 1), a))
-FP_XMM_FORMS(ROUNDSD, 8, none, low64_of(round_pd(v, s, imm, 1), a))
+FP_XMM_FORMS(ROUNDPS, 16, round_ps(v, s, imm, 4))
+FP_XMM_FORMS(ROUNDPD, 16, round_pd(v, s, imm, 2))
+FP_XMM_FORMS(ROUNDSS, 4, low32_of(round_ps(v, s, imm, 1), a))
+FP_XMM_FORMS(ROUNDSD, 8, low64_of(round_pd(v, s, imm, 1), a))
 
 /* ---- rows ---- */
 
@@ -206,8 +215,10 @@ const struct insn_row sse_convert_rows[] = {
     SIZED_ROW(CVTTSS2SI),
     SIZED_ROW(CVTSD2SI),
     SIZED_ROW(CVTTSD2SI),
-    SIMD_ROW(CVTPI2PS, COST_SSE, .xmm = {.load = CVTPI2PS_m, .load_g = CVTPI2PS_g}, .mmx = MMX_SET(SET_REG(CVTPI2PS_x))),
-    SIMD_ROW(CVTPI2PD, COST_SSE, .xmm = {.load = CVTDQ2PD_m, .load_g = CVTDQ2PD_g}, .mmx = MMX_SET(SET_REG(CVTPI2PD))),
+    {ZYDIS_MNEMONIC_CVTPI2PS, COST_SSE, 0, emit_cvtpi2ps,
+     &(const struct simd_form[2]){{.xmm = SET_LOAD_ONLY(CVTPI2PS), .mmx = MMX_SET(SET_REG(CVTPI2PS_x))},
+                                  {.xmm = SET_LOAD_ONLY(cvtpi2ps_amd), .mmx = MMX_SET(SET_REG(CVTPI2PS_x))}}},
+    SIMD_ROW(CVTPI2PD, COST_SSE, .xmm = SET_LOAD_ONLY(CVTDQ2PD), .mmx = MMX_SET(SET_REG(CVTPI2PD))),
     MMX_RESULT_ROW(CVTPS2PI),
     MMX_RESULT_ROW(CVTTPS2PI),
     MMX_RESULT_ROW(CVTPD2PI),

@@ -133,7 +133,7 @@ static const struct escape stack_map[8][8] = {
     /* D8 */
     {OWN(arith_st, ADD), OWN(arith_st, MUL), OWN(compare, 0), OWN(compare, 1), OWN(arith_st, SUB),
      OWN(arith_st, SUBR), OWN(arith_st, DIV), OWN(arith_st, DIVR)},
-    /* D9 */ {[0] = OWN(load_st, 0), [1] = OWN(exchange, 0), [3] = OWN(store_st, 1)},
+    /* D9 */ {[0] = OWN(load_st, 0), [1] = OWN(exchange, 0), [3] = OWN(store_st, 3)},
     /* DA: FCMOVB, E, BE, U */
     {GATED(move_if, 0, FEAT_CMOV), GATED(move_if, 1, FEAT_CMOV), GATED(move_if, 2, FEAT_CMOV),
      GATED(move_if, 3, FEAT_CMOV)},

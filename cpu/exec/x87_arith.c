@@ -154,7 +154,8 @@ X87(compare_flags)
         v->fl = arithmetic_to_fl(flags[order]);
     }
     pop_compared(v, &c, u->s & 3);
-    x87_finish(v, u, FSW_C1, c.raised);
+    /* C1 becomes 0 (SDM 2A FCOMI); AMD's processors touch it after a stack fault only. */
+    x87_finish(v, u, vp_is_amd(v) && !(c.raised & FSW_SF) ? 0 : FSW_C1, c.raised);
 }
 
 X87(test)

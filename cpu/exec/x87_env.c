@@ -182,9 +182,7 @@ static void take_words(struct vcpu *v, unsigned bytes, const uint8_t *from)
         f->fcs = (uint16_t)words[4];
         f->fdp = words[5];
         f->fds = (uint16_t)words[6];
-        if (bytes == 4) { /* the 16-bit protected shape has no FOP */
-            f->fop = words[4] >> 16 & 0x7ff;
-        }
+        f->fop = words[4] >> 16 & 0x7ff; /* of the 16-bit shape, which has no FOP: 0 */
     }
     x87_summarise(f);
 }

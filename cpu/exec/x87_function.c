@@ -36,7 +36,7 @@ X87(remainder)
     if (!f80_stopped(&c)) {
         x87_set(f, 0, r.value);
     }
-    x87_finish(v, u, FSW_C0 | FSW_C1 | FSW_C2 | FSW_C3, (c.raised & ~FSW_C1) | codes);
+    x87_finish(v, u, r.defined ? FSW_C0 | FSW_C1 | FSW_C2 | FSW_C3 : FSW_C1 | FSW_C2, (c.raised & ~FSW_C1) | codes);
 }
 
 /* What FXTRACT, FPTAN and FSINCOS share: ST(0) becomes `below`, then `above` is pushed. True: the stack cannot, and this was dealt with. */

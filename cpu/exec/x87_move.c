@@ -15,7 +15,7 @@ static void push(struct vcpu *v, struct f80_context *c, st_t x)
             return;
         }
         x = st_indefinite();
-    } else if (f80_stopped(c)) {
+    } else if (c->raised & ~c->control & FSW_IE) { /* an unmasked DE lets the value in (SDM 1 §8.5.2 leaves it open) */
         return;
     }
     x87_push(f, x);
@@ -193,19 +193,22 @@ X87(store)
     x87_finish_memory(v, u, linear, c.raised);
 }
 
-/* FST ST(i), FSTP ST(i): s 1 pops. */
+/* FST ST(i), FSTP ST(i): s bit 0 pops; bit 1 is FSTPNCE, undocumented, to which an empty ST(0) is no exception: it is only popped. */
 X87(store_st)
 {
     struct fpu_state *f = &v->s.fpu;
     struct f80_context c = x87_context(v);
     st_t x = x87_get(f, 0);
+    bool stores = true;
     if (x87_empty(f, 0)) {
-        x87_stack_fault(&c, false);
+        stores = !(u->s & 2) && x87_stack_fault(&c, false);
         x = st_indefinite();
     }
     if (!f80_stopped(&c)) {
-        x87_set(f, u->d, x);
-        if (u->s) {
+        if (stores) {
+            x87_set(f, u->d, x);
+        }
+        if (u->s & 1) {
             x87_pop(f);
         }
     }
@@ -268,7 +271,7 @@ X87(free)
 {
     x87_free(&v->s.fpu, u->d);
     if (u->s) {
-        x87_rotate(&v->s.fpu, 1);
+        x87_pop(&v->s.fpu);
     }
     v->s.fpu.fsw &= (uint16_t)~FSW_C1;
 }

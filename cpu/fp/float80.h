@@ -152,6 +152,7 @@ struct f80_remainder {
     st_t value;
     unsigned quotient; /* its low three bits */
     bool partial;      /* C2: reduction is not complete */
+    bool defined;      /* there is a quotient: neither a NaN nor an exception */
 };
 /* FPREM (quotient chopped) and FPREM1 (to nearest even). */
 struct f80_remainder f80_remainder(struct f80_context *c, struct f80 a, struct f80 b, bool nearest);

@@ -40,7 +40,7 @@ static bool nearer_above(uint64_t rest, uint64_t b, unsigned quotient)
 
 static struct f80_remainder remainder_finite(struct f80_context *c, struct f80 a, struct f80 b, bool nearest)
 {
-    struct f80_remainder r = {0};
+    struct f80_remainder r = {.defined = true};
     int32_t difference = a.exponent - b.exponent;
     uint64_t rest = a.significand;
     if (difference >= 64) { /* N is the processor's choice from 32 to 63 (SDM 2A FPREM); this one is what real ones choose */
@@ -85,6 +85,7 @@ struct f80_remainder f80_remainder(struct f80_context *c, struct f80 a, struct f
         r.value = st_indefinite();
         return r;
     }
+    r.defined = true;
     if (a.kind == F80_ZERO) {
         r.value = st_zero(a.negative);
         return r;

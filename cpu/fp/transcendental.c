@@ -188,7 +188,12 @@ bool f80_tangent(struct f80_context *c, struct f80 x, st_t *tangent, st_t *one)
     }
     unsigned quadrant;
     struct wide angle = reduce(x, &quadrant);
-    struct wide r = wide_divide(sine_of(angle, quadrant), sine_of(angle, quadrant + 1));
+    struct wide r;
+    if (x.exponent < -60) { /* x + x^3/3: here 1 - x^2/2 would have too few bits to tell on which side of x the quotient lies */
+        r = wide_add(angle, wide_divide_small(wide_multiply(wide_multiply(angle, angle), angle), 3));
+    } else {
+        r = wide_divide(sine_of(angle, quadrant), sine_of(angle, quadrant + 1));
+    }
     *tangent = wide_round(c, x.negative ? wide_negate(r) : r, true);
     return true;
 }

@@ -9,7 +9,7 @@ static const uint8_t ud2[] = {0x0f, 0x0b}, int80[] = {0xcd, 0x80}, int3[] = {0xc
 /* 3A §6.14.2: SS:RSP is pushed even without a change of privilege, below a 16-byte boundary. */
 Test(delivery_64, same_privilege_aligns_and_pushes_the_stack)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 0);
+    GUEST g = guest_64(VENDOR_INTEL, 0);
     guest_bytes(&g, CODE0, ud2, 2);
     g.s.gpr[RSP] = STACK0 - 3;
     g.s.rflags |= RFLAGS_IF | RFLAGS_CF;
@@ -27,7 +27,7 @@ Test(delivery_64, same_privilege_aligns_and_pushes_the_stack)
 /* 3A §6.14.2-6.14.4: RSP0 of the TSS; SS becomes null with RPL 0. */
 Test(delivery_64, inner_privilege_takes_rsp0_and_a_null_ss)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 3);
+    GUEST g = guest_64(VENDOR_INTEL, 3);
     guest_bytes(&g, CODE3, int80, 2);
     set_idt64(&g, 0x80, SEL_CODE0_64, handler(0x80), 0xee, 0);
     guest_run(&g);
@@ -43,7 +43,7 @@ Test(delivery_64, inner_privilege_takes_rsp0_and_a_null_ss)
 /* 3A §6.14.5: an IST entry switches stacks even at the same privilege; SS stays then. */
 Test(delivery_64, ist_switches_at_any_privilege)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 0);
+    GUEST g = guest_64(VENDOR_INTEL, 0);
     guest_bytes(&g, CODE0, ud2, 2);
     set_idt64(&g, VEC_UD, SEL_CODE0_64, handler(VEC_UD), 0x8e, 1);
     guest_run(&g);
@@ -55,7 +55,7 @@ Test(delivery_64, ist_switches_at_any_privilege)
 /* 3A §6.12.1.3: a trap gate leaves IF, an interrupt gate clears it. */
 Test(delivery_64, trap_gate_leaves_if)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 0);
+    GUEST g = guest_64(VENDOR_INTEL, 0);
     guest_bytes(&g, CODE0, int80, 2);
     set_idt64(&g, 0x80, SEL_CODE0_64, handler(0x80), 0x8f, 0);
     g.s.rflags |= RFLAGS_IF | RFLAGS_NT | RFLAGS_AC;
@@ -68,12 +68,12 @@ Test(delivery_64, trap_gate_leaves_if)
 /* 3A §6.12.1.2: INT n, INT3 and INTO may use a gate only if CPL <= its DPL: #GP(vector * 8 + 2). */
 Test(delivery_64, software_interrupt_checks_gate_dpl)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 3);
+    GUEST g = guest_64(VENDOR_INTEL, 3);
     guest_bytes(&g, CODE3, int80, 2);
     guest_run(&g);
     EXPECT_EVENT(&g, VEC_GP, 0x80 * 8 + 2, CODE3);
 
-    struct guest b = guest_64(VENDOR_INTEL, 3);
+    GUEST b = guest_64(VENDOR_INTEL, 3);
     guest_bytes(&b, CODE3, int3, 1);
     guest_run(&b);
     EXPECT_EVENT(&b, VEC_GP, VEC_BP * 8 + 2, CODE3);
@@ -82,7 +82,7 @@ Test(delivery_64, software_interrupt_checks_gate_dpl)
 /* SDM 2A INT1: the gate's DPL is not checked, and the #DB is a trap. */
 Test(delivery_64, int1_ignores_gate_dpl)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 3);
+    GUEST g = guest_64(VENDOR_INTEL, 3);
     CODE(&g, CODE3, 0xf1);
     guest_run(&g);
     EXPECT_EVENT(&g, VEC_DB, NO_ERROR, CODE3 + 1);
@@ -91,12 +91,11 @@ Test(delivery_64, int1_ignores_gate_dpl)
 /* A gate of each wrong kind; error codes by 3A §6.13: index * 8, IDT bit 1, EXT bit 0 for events that no INT caused. */
 static void bad_gate(uint16_t selector, uint64_t offset, unsigned access, int vector, unsigned error)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 0);
+    GUEST g = guest_64(VENDOR_INTEL, 0);
     guest_bytes(&g, CODE0, int80, 2);
     set_idt64(&g, 0x80, selector, offset, access, 0);
     guest_run(&g);
     EXPECT_EVENT(&g, vector, error, CODE0);
-    guest_destroy(&g);
 }
 Test(delivery_64, gates_are_checked_in_order)
 {
@@ -114,7 +113,7 @@ Test(delivery_64, gates_are_checked_in_order)
 /* 3A §6.10: a vector beyond the IDT limit is #GP(vector * 8 + 2). */
 Test(delivery_64, vector_beyond_the_idt_limit_is_gp)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 0);
+    GUEST g = guest_64(VENDOR_INTEL, 0);
     guest_bytes(&g, CODE0, int80, 2);
     g.s.idtr.limit = 0x80 * 16 + 14;
     guest_run(&g);
@@ -124,7 +123,7 @@ Test(delivery_64, vector_beyond_the_idt_limit_is_gp)
 /* SDM 2A INT n: a TSS too short for RSP0 is #TS(TR); it is raised by INT n, so EXT is 0. */
 Test(delivery_64, tss_too_short_is_ts)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 3);
+    GUEST g = guest_64(VENDOR_INTEL, 3);
     guest_bytes(&g, CODE3, int80, 2);
     set_idt64(&g, 0x80, SEL_CODE0_64, handler(0x80), 0xee, 0);
     set_idt64(&g, VEC_TS, SEL_CODE0_64, handler(VEC_TS), 0x8e, 1);
@@ -132,7 +131,7 @@ Test(delivery_64, tss_too_short_is_ts)
     guest_run(&g);
     cr_expect_eq(g.stop, STOP_SHUTDOWN, "the #TS handler needs RSP from the same TSS: IST1 at 24h is beyond it too");
 
-    struct guest h = guest_64(VENDOR_INTEL, 3);
+    GUEST h = guest_64(VENDOR_INTEL, 3);
     guest_bytes(&h, CODE3, int80, 2);
     set_idt64(&h, 0x80, SEL_CODE0_64, handler(0x80), 0xee, 2);
     h.s.tr.seg.limit = 0x2c; /* IST1 fits, IST2 does not */
@@ -143,7 +142,7 @@ Test(delivery_64, tss_too_short_is_ts)
 /* 3A §6.14.2: a non-canonical stack is #SS; here in the delivery of INT 80h. */
 Test(delivery_64, noncanonical_stack_is_ss)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 0);
+    GUEST g = guest_64(VENDOR_INTEL, 0);
     guest_bytes(&g, CODE0, int80, 2);
     g.s.gpr[RSP] = 1ULL << 63;
     set_idt64(&g, VEC_SS, SEL_CODE0_64, handler(VEC_SS), 0x8e, 1);
@@ -156,7 +155,7 @@ Test(delivery_64, noncanonical_stack_is_ss)
 /* #GP, then #NP in its delivery: two contributory faults. */
 Test(double_fault, two_contributory_faults_make_one)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 0);
+    GUEST g = guest_64(VENDOR_INTEL, 0);
     CODE(&g, CODE0, 0x0f, 0x32); /* RDMSR of 0: #GP */
     set_idt64(&g, VEC_GP, SEL_CODE0_64, handler(VEC_GP), 0x0e, 0);
     guest_run(&g);
@@ -166,7 +165,7 @@ Test(double_fault, two_contributory_faults_make_one)
 /* #UD is benign: the #NP of its delivery is delivered itself, with EXT set. */
 Test(double_fault, a_benign_fault_gives_way)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 0);
+    GUEST g = guest_64(VENDOR_INTEL, 0);
     guest_bytes(&g, CODE0, ud2, 2);
     set_idt64(&g, VEC_UD, SEL_CODE0_64, handler(VEC_UD), 0x0e, 0);
     guest_run(&g);
@@ -176,7 +175,7 @@ Test(double_fault, a_benign_fault_gives_way)
 /* #PF, then #PF on the stack. */
 Test(double_fault, page_fault_in_a_page_fault)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 0);
+    GUEST g = guest_64(VENDOR_INTEL, 0);
     CODE(&g, CODE0, 0x8a, 0x00); /* MOV AL, [RAX] */
     g.s.gpr[RAX] = NOWHERE;
     g.s.gpr[RSP] = NOWHERE + 0x1000;
@@ -189,7 +188,7 @@ Test(double_fault, page_fault_in_a_page_fault)
 /* #GP (contributory), then #PF on the stack: no double fault, the page fault is delivered. */
 Test(double_fault, page_fault_after_a_contributory_fault_is_delivered)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 0);
+    GUEST g = guest_64(VENDOR_INTEL, 0);
     CODE(&g, CODE0, 0x0f, 0x32);
     g.s.gpr[RSP] = NOWHERE + 0x1000;
     set_idt64(&g, VEC_PF, SEL_CODE0_64, handler(VEC_PF), 0x8e, 1);
@@ -200,7 +199,7 @@ Test(double_fault, page_fault_after_a_contributory_fault_is_delivered)
 /* A fault in the delivery of a double fault shuts the processor down. */
 Test(double_fault, a_third_fault_is_shutdown)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 0);
+    GUEST g = guest_64(VENDOR_INTEL, 0);
     guest_bytes(&g, CODE0, ud2, 2);
     g.s.idtr.limit = 0;
     guest_run(&g);
@@ -212,7 +211,7 @@ Test(double_fault, a_third_fault_is_shutdown)
 /* A fault during delivery leaves the registers as they were at the instruction. */
 Test(double_fault, failed_delivery_changes_nothing)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 3);
+    GUEST g = guest_64(VENDOR_INTEL, 3);
     guest_bytes(&g, CODE3, int80, 2);
     set_idt64(&g, 0x80, SEL_CODE0_64, 1ULL << 47, 0xee, 0); /* found last: the handler is not canonical */
     guest_run(&g);
@@ -227,7 +226,7 @@ Test(double_fault, failed_delivery_changes_nothing)
 /* 3A §6.8.1; the local APIC delivers when IF is set. */
 Test(external, interrupt_goes_through_its_gate_without_dpl_check)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 3);
+    GUEST g = guest_64(VENDOR_INTEL, 3);
     CODE(&g, CODE3, 0xeb, 0xfe);
     g.s.rflags |= RFLAGS_IF;
     lapic_write(g.vp, 0xf0, 0x1ff);
@@ -240,7 +239,7 @@ Test(external, interrupt_goes_through_its_gate_without_dpl_check)
 /* A fault on the way of an external event has EXT set (3A §6.13). */
 Test(external, fault_in_the_delivery_of_an_interrupt_has_ext)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 0);
+    GUEST g = guest_64(VENDOR_INTEL, 0);
     CODE(&g, CODE0, 0xeb, 0xfe);
     g.s.rflags |= RFLAGS_IF;
     set_idt64(&g, 0x55, SEL_CODE0_64, handler(0x55), 0x0e, 0);
@@ -253,7 +252,7 @@ Test(external, fault_in_the_delivery_of_an_interrupt_has_ext)
 /* STI, then one more instruction, before the interrupt (SDM 2B STI). */
 Test(external, sti_delays_by_one_instruction)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 0);
+    GUEST g = guest_64(VENDOR_INTEL, 0);
     CODE(&g, CODE0, 0xfb, 0x90, 0xf4);
     lapic_write(g.vp, 0xf0, 0x1ff);
     lapic_interrupt(g.vp, 0x55, false);
@@ -264,13 +263,10 @@ Test(external, sti_delays_by_one_instruction)
 /* SDM 2B MOV: a load of SS holds interrupts back for one instruction. */
 Test(external, mov_ss_delays_by_one_instruction)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 0);
-    CODE(&g, CODE0, 0x9d, 0x8e, 0xd0, 0x90, 0xf4); /* POPF with IF set; MOV SS, AX; NOP */
-    poke(&g, STACK0 - 8, 0x2, 8);
-    g.s.gpr[RSP] = STACK0 - 8;
+    GUEST g = guest_64(VENDOR_INTEL, 0);
+    CODE(&g, CODE0, 0x8e, 0xd0, 0x90, 0xf4); /* MOV SS, AX; NOP */
     g.s.gpr[RAX] = SEL_DATA0;
     g.s.rflags |= RFLAGS_IF;
-    CODE(&g, CODE0, 0x8e, 0xd0, 0x90, 0xf4);
     g.s.interrupt_shadow = 1; /* so that MOV SS itself begins */
     lapic_write(g.vp, 0xf0, 0x1ff);
     lapic_interrupt(g.vp, 0x55, false);
@@ -281,7 +277,7 @@ Test(external, mov_ss_delays_by_one_instruction)
 /* 3A §6.7.1: a second NMI waits for IRET. */
 Test(external, nmi_blocks_nmis_until_iret)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 0);
+    GUEST g = guest_64(VENDOR_INTEL, 0);
     CODE(&g, CODE0, 0xeb, 0xfe);
     CODE(&g, handler(VEC_NMI), 0xff, 0xc0, 0x83, 0xf8, 0x02, 0x74, 0x03, 0x48, 0xcf, 0x90, 0xf4); /* INC EAX; 2nd: HLT; IRETQ */
     vp_set_nmi(g.vp);
@@ -304,7 +300,7 @@ Test(external, nmi_blocks_nmis_until_iret)
 
 Test(delivery_32, same_privilege_pushes_three_doublewords)
 {
-    struct guest g = guest_32(0);
+    GUEST g = guest_32(0);
     guest_bytes(&g, CODE0, ud2, 2);
     guest_run(&g);
     EXPECT_EVENT(&g, VEC_UD, NO_ERROR, CODE0);
@@ -315,7 +311,7 @@ Test(delivery_32, same_privilege_pushes_three_doublewords)
 /* 3A §6.12.1: SS0:ESP0 of the TSS, then SS, ESP, EFLAGS, CS, EIP. */
 Test(delivery_32, inner_privilege_switches_stacks)
 {
-    struct guest g = guest_32(3);
+    GUEST g = guest_32(3);
     guest_bytes(&g, CODE3, ud2, 2);
     guest_run(&g);
     EXPECT_EVENT(&g, VEC_UD, NO_ERROR, CODE3);
@@ -329,7 +325,7 @@ Test(delivery_32, inner_privilege_switches_stacks)
 /* A 16-bit gate pushes words and cuts the offset to 16 bits. */
 Test(delivery_32, sixteen_bit_gate_pushes_words)
 {
-    struct guest g = guest_32(0);
+    GUEST g = guest_32(0);
     guest_bytes(&g, CODE0, int80, 2);
     poke(&g, IDT + 8 * 0x80, make_gate(SEL_CODE0_32, 0xffff0000 | handler(0x80), 0x86, 0), 8);
     guest_run(&g);
@@ -342,7 +338,7 @@ Test(delivery_32, sixteen_bit_gate_pushes_words)
 /* The inner stack segment of the TSS: null, wrong RPL, not writable are #TS; absent is #SS. */
 static void bad_ss0(uint16_t ss, int vector, unsigned error)
 {
-    struct guest g = guest_32(3);
+    GUEST g = guest_32(3);
     guest_bytes(&g, CODE3, ud2, 2);
     poke(&g, TSS + 8, ss, 2);
     /* the fault's own handler stays at CPL 3, in a conforming segment */
@@ -353,7 +349,6 @@ static void bad_ss0(uint16_t ss, int vector, unsigned error)
     cr_expect(g.stop == STOP_UNTIL && g.s.rip == CODE3 + 0x100, "SS0 %#x: stop %d at %#lx", ss, g.stop, g.s.rip);
     cr_expect_eq(frame_word(&g, 0), error, "SS0 %#x: error %#lx", ss, frame_word(&g, 0));
     cr_expect_eq(frame_word(&g, 1), CODE3);
-    guest_destroy(&g);
 }
 Test(delivery_32, inner_stack_segment_is_checked)
 {
@@ -368,7 +363,7 @@ Test(delivery_32, inner_stack_segment_is_checked)
 /* A stack without room for the frame: #SS(0) at the same privilege, found before anything is written. */
 Test(delivery_32, stack_without_room_is_ss)
 {
-    struct guest g = guest_32(0);
+    GUEST g = guest_32(0);
     guest_bytes(&g, CODE0, int80, 2);
     set_gdt(&g, SEL_SPARE, make_descriptor(0, 0xfff, 0x93, 0x4));
     g.s.seg[SEG_SS] = (struct segment){.selector = SEL_SPARE, .attributes = 0x4093, .limit = 0xfff};
@@ -393,7 +388,7 @@ Test(delivery_32, stack_without_room_is_ss)
 /* 3A §20.3.1.1: out of v86 mode with GS, FS, DS, ES below SS:ESP, and null data segments. */
 Test(delivery_v86, exception_pushes_data_segments)
 {
-    struct guest g = guest_v86(0);
+    GUEST g = guest_v86(0);
     guest_bytes(&g, CODE0, ud2, 2);
     g.s.seg[SEG_GS].selector = 0x1111;
     g.s.seg_base[SEG_GS] = 0x11110;
@@ -413,7 +408,7 @@ Test(delivery_v86, exception_pushes_data_segments)
 /* SDM 2A INT n: out of v86 mode only to a nonconforming segment of DPL 0. */
 Test(delivery_v86, handler_must_be_nonconforming_ring_0)
 {
-    struct guest g = guest_v86(3);
+    GUEST g = guest_v86(3);
     guest_bytes(&g, CODE0, int80, 2);
     poke(&g, IDT + 8 * 0x80, make_gate(SEL_CONFORMING_32, handler(0x80), 0xee, 0), 8);
     guest_run(&g);
@@ -423,7 +418,7 @@ Test(delivery_v86, handler_must_be_nonconforming_ring_0)
 /* 3A §20.3.3: with VME, a clear bit in the redirection bitmap sends INT n to the program's own table, at any IOPL. */
 Test(delivery_v86, vme_redirects_by_bitmap)
 {
-    struct guest g = guest_v86(0);
+    GUEST g = guest_v86(0);
     CODE(&g, CODE0, 0xcd, 0x21);
     poke(&g, TSS + 0x66, 0x100, 2); /* the redirection bitmap lies at 0xe0, all clear */
     poke(&g, 0x21 * 4, 0x20000100, 4);
@@ -441,7 +436,7 @@ Test(delivery_v86, vme_redirects_by_bitmap)
 
 Test(delivery_v86, vme_set_bit_below_iopl_3_is_gp)
 {
-    struct guest g = guest_v86(0);
+    GUEST g = guest_v86(0);
     CODE(&g, CODE0, 0xcd, 0x21);
     poke(&g, TSS + 0x66, 0x100, 2);
     poke(&g, TSS + 0xe0 + 0x21 / 8, 1 << (0x21 & 7), 1);
@@ -453,7 +448,7 @@ Test(delivery_v86, vme_set_bit_below_iopl_3_is_gp)
 /* 3A §20.3: STI with VIP set traps to the monitor; without, it sets VIF. */
 Test(delivery_v86, vme_sti_uses_vif_and_vip)
 {
-    struct guest g = guest_v86(0), h = guest_v86(0);
+    GUEST g = guest_v86(0), h = guest_v86(0);
     CODE(&g, CODE0, 0xfb, 0xfa, 0xfb, 0x9c, 0xeb, 0xfe); /* STI, CLI, STI, PUSHF */
     g.s.cr4 |= CR4_VME;
     guest_run(&g);
@@ -471,7 +466,7 @@ Test(delivery_v86, vme_sti_uses_vif_and_vip)
 /* 3A §20.1.4: FLAGS, CS, IP; IF, TF and AC cleared; no error code. */
 Test(delivery_16, int_n_pushes_three_words)
 {
-    struct guest g = guest_16();
+    GUEST g = guest_16();
     guest_bytes(&g, CODE0, int80, 2);
     g.s.rflags |= RFLAGS_IF | RFLAGS_AC;
     guest_run(&g);
@@ -485,7 +480,7 @@ Test(delivery_16, int_n_pushes_three_words)
 
 Test(delivery_16, exception_has_no_error_code)
 {
-    struct guest g = guest_16();
+    GUEST g = guest_16();
     CODE(&g, CODE0, 0x0f, 0x32); /* RDMSR of 0 */
     guest_run(&g);
     cr_expect_eq(stopped_in(&g), VEC_GP);
@@ -496,7 +491,7 @@ Test(delivery_16, exception_has_no_error_code)
 /* 3A §20.1.4: a vector beyond IDTR.limit is a double fault's or shutdown's way: here #GP, beyond too, then shutdown. */
 Test(delivery_16, empty_ivt_shuts_down)
 {
-    struct guest g = guest_16();
+    GUEST g = guest_16();
     guest_bytes(&g, CODE0, int80, 2);
     g.s.idtr.limit = 0;
     guest_run(&g);
@@ -506,21 +501,21 @@ Test(delivery_16, empty_ivt_shuts_down)
 /* SDM 2A BOUND and INTO. */
 Test(delivery_16, bound_and_into)
 {
-    struct guest g = guest_16();
+    GUEST g = guest_16();
     CODE(&g, CODE0, 0x62, 0x07); /* BOUND AX, [BX] */
     poke(&g, DATA, 0x0005fffe, 4); /* -2 .. 5 */
     g.s.gpr[RAX] = 6;
     guest_run(&g);
     EXPECT_EVENT(&g, VEC_BR, NO_ERROR, 0);
 
-    struct guest inside = guest_16();
+    GUEST inside = guest_16();
     CODE(&inside, CODE0, 0x62, 0x07, 0xf4);
     poke(&inside, DATA, 0x0005fffe, 4);
     inside.s.gpr[RAX] = 0xfffe;
     guest_run(&inside);
     EXPECT_HALT_AT(&inside, CODE0 + 2);
 
-    struct guest overflow = guest_16();
+    GUEST overflow = guest_16();
     CODE(&overflow, CODE0, 0xce);
     overflow.s.rflags |= RFLAGS_OF;
     guest_run(&overflow);
@@ -532,7 +527,7 @@ Test(delivery_16, bound_and_into)
 /* 3A §17.3.1.4: TF traps after each instruction; delivery clears TF; DR6.BS says so. */
 Test(debug, single_step_traps_after_one_instruction)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 0);
+    GUEST g = guest_64(VENDOR_INTEL, 0);
     CODE(&g, CODE0, 0x90, 0x90, 0xf4);
     g.s.rflags |= RFLAGS_TF;
     guest_run(&g);
@@ -545,7 +540,7 @@ Test(debug, single_step_traps_after_one_instruction)
 /* 3A §17.3.1.1: an instruction breakpoint is a fault; RF in the saved flags stays clear, and RF set runs the instruction. */
 Test(debug, instruction_breakpoint_faults_once)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 0);
+    GUEST g = guest_64(VENDOR_INTEL, 0);
     CODE(&g, CODE0, 0x90, 0x90, 0xf4);
     g.s.dr[2] = CODE0 + 1;
     g.s.dr7 = 0x400 | 2 << 4;
@@ -553,6 +548,7 @@ Test(debug, instruction_breakpoint_faults_once)
     EXPECT_EVENT(&g, VEC_DB, NO_ERROR, CODE0 + 1);
     cr_expect_eq(g.s.dr6 & 0xf, 4);
     cr_expect_eq(frame_word(&g, 2) & RFLAGS_RF, 0);
+    g.s.activity = VP_RUNNING;
     g.s.rip = CODE0 + 1;
     g.s.rflags = 2 | RFLAGS_RF;
     guest_run(&g);
@@ -562,7 +558,7 @@ Test(debug, instruction_breakpoint_faults_once)
 /* 3A §17.3.1.2: a data breakpoint is a trap after the access. */
 Test(debug, data_breakpoint_traps_after_the_write)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 0);
+    GUEST g = guest_64(VENDOR_INTEL, 0);
     CODE(&g, CODE0, 0x88, 0x03, 0x90, 0xf4); /* MOV [RBX], AL */
     g.s.gpr[RBX] = DATA + 3;
     g.s.dr[1] = DATA;
@@ -575,7 +571,7 @@ Test(debug, data_breakpoint_traps_after_the_write)
 /* 3A §17.2.4: with GD set a MOV of a debug register is a fault with BD; the handler runs with GD clear. */
 Test(debug, general_detect_faults_and_clears_gd)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 0);
+    GUEST g = guest_64(VENDOR_INTEL, 0);
     CODE(&g, CODE0, 0x0f, 0x21, 0xc0);
     g.s.dr7 = 0x400 | 1 << 13;
     guest_run(&g);
@@ -589,7 +585,7 @@ Test(debug, general_detect_faults_and_clears_gd)
 Test(debug, io_breakpoint_traps_after_the_access)
 {
     for (unsigned de = 0; de < 2; de++) {
-        struct guest g = guest_64(VENDOR_INTEL, 0);
+        GUEST g = guest_64(VENDOR_INTEL, 0);
         CODE(&g, CODE0, 0xe6, 0x80, 0xf4); /* OUT 80h, AL */
         g.s.dr[0] = 0x80;
         g.s.dr7 = 0x400 | 1 | 2 << 16;
@@ -601,6 +597,5 @@ Test(debug, io_breakpoint_traps_after_the_access)
         } else {
             EXPECT_HALT_AT(&g, CODE0 + 2);
         }
-        guest_destroy(&g);
     }
 }

@@ -91,7 +91,7 @@ static const struct fault_case cases[] = {
 /* [RBP] holds what LGDT may load, [RBP+20h] what LIDT may, [RBP+30h] zeros for INVPCID; RAX, RCX and RDX are 0. */
 static void run_case(const struct fault_case *c, unsigned cpl, int vector)
 {
-    struct guest g = guest_64(VENDOR_INTEL, cpl);
+    GUEST g = guest_64(VENDOR_INTEL, cpl);
     uint64_t at = g.s.rip, next = at + c->bytes;
     guest_bytes(&g, at, c->code, c->bytes);
     poke(&g, next, 0xf4, 1);
@@ -117,7 +117,6 @@ static void run_case(const struct fault_case *c, unsigned cpl, int vector)
     } else {
         cr_expect(stopped_in(&g) == GP && frame_word(&g, 1) == next, "%s at CPL 3: stop %d, vector %d", c->what, g.stop, stopped_in(&g));
     }
-    guest_destroy(&g);
 }
 
 /* SDM 3A §5.9 and the pages of the instructions. */
@@ -143,25 +142,23 @@ Test(system_faults, umip_makes_the_store_instructions_privileged)
         {0x0f, 0x00, 0xc8} /* STR */,  {0x0f, 0x01, 0xe0} /* SMSW */,
     };
     for (unsigned i = 0; i < ARRAY_COUNT(stores); i++) {
-        struct guest g = guest_64(VENDOR_INTEL, 3);
+        GUEST g = guest_64(VENDOR_INTEL, 3);
         guest_bytes(&g, CODE3, stores[i], 3);
         g.s.cr4 |= CR4_UMIP;
         g.s.gpr[RAX] = DATA;
         guest_run(&g);
         EXPECT_EVENT(&g, VEC_GP, 0, CODE3);
-        guest_destroy(&g);
     }
 }
 
 /* SDM 3A §2.5, CR4.TSD. */
 Test(system_faults, tsd_makes_rdtsc_privileged)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 3);
+    GUEST g = guest_64(VENDOR_INTEL, 3);
     CODE(&g, CODE3, 0x0f, 0x31);
     g.s.cr4 |= CR4_TSD;
     guest_run(&g);
     EXPECT_EVENT(&g, VEC_GP, 0, CODE3);
-    guest_destroy(&g);
 }
 
 /* SDM 2A LLDT, LTR, SLDT, STR, LAR, LSL, VERR, VERW, ARPL: not recognised in real-address and virtual-8086 mode. */
@@ -172,15 +169,13 @@ Test(system_faults, selector_instructions_are_undefined_in_real_and_v86_mode)
         {0x0f, 0x03, 0xc0}, {0x0f, 0x00, 0xe0}, {0x0f, 0x00, 0xe8}, {0x63, 0xc0, 0x90},
     };
     for (unsigned i = 0; i < ARRAY_COUNT(forms); i++) {
-        struct guest real = guest_16(), v86 = guest_v86(3);
+        GUEST real = guest_16(), v86 = guest_v86(3);
         guest_bytes(&real, CODE0, forms[i], 3);
         guest_bytes(&v86, CODE0, forms[i], 3);
         guest_run(&real);
         EXPECT_EVENT(&real, VEC_UD, NO_ERROR, 0);
         guest_run(&v86);
         EXPECT_EVENT(&v86, VEC_UD, NO_ERROR, 0);
-        guest_destroy(&real);
-        guest_destroy(&v86);
     }
 }
 
@@ -189,11 +184,10 @@ Test(system_faults, v86_below_iopl_3_may_not_touch_the_interrupt_flag)
 {
     static const uint8_t forms[][2] = {{0xfa}, {0xfb}, {0x9c}, {0x9d}, {0xcf}, {0xcd, 0x80}};
     for (unsigned i = 0; i < ARRAY_COUNT(forms); i++) {
-        struct guest g = guest_v86(0);
+        GUEST g = guest_v86(0);
         guest_bytes(&g, CODE0, forms[i], 2);
         guest_run(&g);
         EXPECT_EVENT(&g, VEC_GP, 0, 0);
-        guest_destroy(&g);
     }
 }
 
@@ -201,7 +195,7 @@ Test(system_faults, v86_below_iopl_3_may_not_touch_the_interrupt_flag)
 Test(system_faults, io_bitmap_decides_port_by_port)
 {
     for (unsigned allowed = 0; allowed < 2; allowed++) {
-        struct guest g = guest_64(VENDOR_INTEL, 3);
+        GUEST g = guest_64(VENDOR_INTEL, 3);
         CODE(&g, CODE3, 0x66, 0xed, 0xf4); /* IN AX, DX */
         poke(&g, TSS + 0x66, 0x70, 2);
         for (unsigned i = 0x70; i < 0x100; i++) {
@@ -212,19 +206,17 @@ Test(system_faults, io_bitmap_decides_port_by_port)
         guest_run(&g);
         EXPECT_EVENT(&g, VEC_GP, 0, allowed ? CODE3 + 2 : CODE3);
         cr_expect_eq(g.s.gpr[RAX], allowed ? 0xffff : 0);
-        guest_destroy(&g);
     }
 }
 
 /* SDM 1 §19.5.2: two bytes of the map are read, and both must lie within the TSS limit. */
 Test(system_faults, io_bitmap_beyond_the_tss_limit_denies)
 {
-    struct guest g = guest_64(VENDOR_INTEL, 3);
+    GUEST g = guest_64(VENDOR_INTEL, 3);
     CODE(&g, CODE3, 0xec);
     poke(&g, TSS + 0x66, 0x70, 2);
     g.s.tr.seg.limit = 0x70 + 0x3f8 / 8; /* its last byte is the map's byte for port 3F8 */
     g.s.gpr[RDX] = 0x3f8;
     guest_run(&g);
     EXPECT_EVENT(&g, VEC_GP, 0, CODE3);
-    guest_destroy(&g);
 }

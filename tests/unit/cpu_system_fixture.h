@@ -9,6 +9,7 @@
 #define ORRERY_TESTS_CPU_SYSTEM_FIXTURE_H
 
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cpu/lapic.h"
@@ -121,6 +122,8 @@ static inline void guest_destroy(struct guest *g)
     cpu_destroy(g->cpu);
     machine_destroy(g->machine);
 }
+/* A guest that ends with its block. */
+#define GUEST __attribute__((cleanup(guest_destroy))) struct guest
 
 /* Every segment flat, of privilege `cpl`. */
 static inline void set_flat(struct guest *g, unsigned cpl, uint16_t cs, unsigned code_flags)
@@ -251,9 +254,10 @@ static inline uint64_t frame_word(struct guest *g, unsigned i)
         cr_expect_eq(stopped_in(g), (int)(vector), "stop %d, vector %d (rip %#lx), not %d", (g)->stop, stopped_in(g),         \
                      (g)->s.rip, (int)(vector));                                                                              \
         unsigned at_ = 0;                                                                                                     \
-        if ((error) != NO_ERROR) {                                                                                            \
-            cr_expect_eq(frame_word(g, at_), (uint64_t)(error), "error code %#lx, not %#lx", frame_word(g, at_),              \
-                         (uint64_t)(error));                                                                                  \
+        int64_t error_ = (int64_t)(error);                                                                                    \
+        if (error_ != NO_ERROR) {                                                                                            \
+            cr_expect_eq(frame_word(g, at_), (uint64_t)error_, "error code %#lx, not %#lx", frame_word(g, at_),              \
+                         (uint64_t)error_);                                                                                   \
             at_++;                                                                                                            \
         }                                                                                                                     \
         cr_expect_eq(frame_word(g, at_), (uint64_t)(return_rip), "return to %#lx, not %#lx", frame_word(g, at_),              \

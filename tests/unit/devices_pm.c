@@ -45,13 +45,30 @@ Test(pm, timer_status_follows_the_carry)
     rig_destroy(r);
 }
 
+/* §4.8.3.1.1: RTC_STS, set by the RTC's interrupt; enabling an event must stick, or the system reports broken hardware. */
+Test(pm, the_rtc_interrupt_sets_rtc_status)
+{
+    struct rig *r = rig_create();
+    out8(r, 0x70, 0x0b);
+    out8(r, 0x71, 0x12); /* update-ended interrupt */
+    run_to(r, GHZ);
+    cr_expect_eq(in(r, PM1_STATUS, 2), 1 << 10);
+    cr_expect_not(r->level[9]);
+    out(r, PM1_ENABLE, 2, 1 << 10);
+    cr_expect_eq(in(r, PM1_ENABLE, 2), 1 << 10);
+    cr_expect(r->level[9]);
+    out(r, PM1_STATUS, 2, 1 << 10);
+    cr_expect_not(r->level[9]);
+    rig_destroy(r);
+}
+
 Test(pm, registers_take_bytes_words_and_dwords)
 {
     struct rig *r = rig_create();
     out(r, PM1_STATUS, 4, 0xffff0000);
-    cr_expect_eq(in(r, PM1_STATUS, 4), 0x00210000, "TMR_EN and GBL_EN");
+    cr_expect_eq(in(r, PM1_STATUS, 4), 0x04210000, "TMR_EN, GBL_EN and RTC_EN");
     out(r, PM1_ENABLE, 1, 0x01);
-    cr_expect_eq(in(r, PM1_ENABLE, 2), 0x01);
+    cr_expect_eq(in(r, PM1_ENABLE, 2), 0x0401, "the other byte stays");
     out(r, PM1_CONTROL + 1, 1, 0x14);
     cr_expect_eq(in(r, PM1_CONTROL, 2), 0x1401, "SCI_EN reads 1");
     cr_expect_eq(in(r, PM1_CONTROL + 1, 1), 0x14);

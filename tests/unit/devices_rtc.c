@@ -3,7 +3,23 @@
 
 #include "devices_fixture.h"
 
-enum { SECOND = 0, SECOND_ALARM, MINUTE, MINUTE_ALARM, HOUR, HOUR_ALARM, WEEKDAY, DAY, MONTH, YEAR, A, B, C, D, CENTURY = 0x32 };
+enum {
+    SECOND = 0,
+    SECOND_ALARM,
+    MINUTE,
+    MINUTE_ALARM,
+    HOUR,
+    HOUR_ALARM,
+    WEEKDAY,
+    DAY,
+    MONTH,
+    YEAR,
+    A,
+    B,
+    C,
+    D,
+    CENTURY = 0x32
+};
 enum { SET = 0x80, PIE = 0x40, AIE = 0x20, UIE = 0x10, BINARY = 0x04, H24 = 0x02 };
 
 static uint8_t get(struct rig *r, uint8_t index)
@@ -19,8 +35,8 @@ static void set(struct rig *r, uint8_t index, uint8_t value)
 static void expect_time(struct rig *r, const char *expected)
 {
     char text[32];
-    snprintf(text, sizeof text, "%02x%02x-%02x-%02x %02x:%02x:%02x day %x", get(r, CENTURY), get(r, YEAR), get(r, MONTH), get(r, DAY),
-             get(r, HOUR), get(r, MINUTE), get(r, SECOND), get(r, WEEKDAY));
+    snprintf(text, sizeof text, "%02x%02x-%02x-%02x %02x:%02x:%02x day %x", get(r, CENTURY), get(r, YEAR), get(r, MONTH),
+             get(r, DAY), get(r, HOUR), get(r, MINUTE), get(r, SECOND), get(r, WEEKDAY));
     cr_expect_str_eq(text, expected, "%s, not %s", text, expected);
 }
 static struct rig *starting_at(int64_t unix_seconds)
@@ -74,8 +90,8 @@ Test(rtc, each_day_of_two_centuries_follows_its_predecessor)
     uint64_t day_cycles = 86400 * GHZ;
     unsigned day = 1, month = 1, year = 1970, weekday = 5;
     while (year < 2200) {
-        bool right = get(r, DAY) == day && get(r, MONTH) == month && get(r, YEAR) == year % 100 && get(r, CENTURY) == year / 100 &&
-                     get(r, WEEKDAY) == weekday;
+        bool right = get(r, DAY) == day && get(r, MONTH) == month && get(r, YEAR) == year % 100 &&
+                     get(r, CENTURY) == year / 100 && get(r, WEEKDAY) == weekday;
         cr_assert(right, "%u-%u-%u", year, month, day);
         bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
         weekday = weekday % 7 + 1;
@@ -121,8 +137,8 @@ Test(rtc, a_guest_sets_the_clock)
     struct rig *r = rig_create();
     run_to(r, GHZ / 4);
     set(r, B, SET | H24);
-    static const uint8_t values[][2] = {{SECOND, 0x58}, {MINUTE, 0x59}, {HOUR, 0x23}, {DAY, 0x31}, {MONTH, 0x12}, {YEAR, 0x99},
-                                        {CENTURY, 0x19}, {WEEKDAY, 0x06}};
+    static const uint8_t values[][2] = {{SECOND, 0x58}, {MINUTE, 0x59}, {HOUR, 0x23},    {DAY, 0x31},
+                                        {MONTH, 0x12},  {YEAR, 0x99},   {CENTURY, 0x19}, {WEEKDAY, 0x06}};
     for (unsigned i = 0; i < ARRAY_COUNT(values); i++) {
         set(r, values[i][0], values[i][1]);
     }

@@ -127,7 +127,8 @@ Test(uart, a_frame_takes_the_time_of_its_bits)
         uint8_t lcr;
         uint16_t divisor;
         unsigned half_bits;
-    } cases[] = {{0x03, 1, 20}, {0x00, 1, 14}, {0x04, 1, 15}, {0x07, 12, 22}, {0x0f, 12, 24}, {0x03, 0, 20}, {0x03, 0xffff, 20}};
+    } cases[] = {{0x03, 1, 20},  {0x00, 1, 14}, {0x04, 1, 15},     {0x07, 12, 22},
+                 {0x0f, 12, 24}, {0x03, 0, 20}, {0x03, 0xffff, 20}};
     for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
         struct rig *r = rig_create();
         set(r, LCR, 0x80);

@@ -87,7 +87,7 @@ Test(lapic_timer, counts_like_a_counter_at_odd_clock_rates)
     }
 }
 
-/* The millionth period ends where exact arithmetic has it. 2.4 GHz - 13 Hz and 3 ticks: 12 cycles and a bit less than... a period. */
+/* Each of a million periods ends where exact arithmetic has it: 3 ticks are a little less than 36 cycles here. */
 Test(lapic_timer, long_runs_do_not_drift)
 {
     const uint64_t hz = 2399999987;

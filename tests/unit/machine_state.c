@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
+#include <zstd.h>
 
 #include "machine/machine.h"
 #include "machine/prng.h"
@@ -141,6 +142,55 @@ Test(state, resealed_changes_never_crash)
     cr_expect_gt(refused, 15000);
     free(bad);
     free(file);
+}
+
+/* The layout at the head of state.c: one section "s" with a frame of our own making. */
+static bool restore_frame(uint64_t raw_bytes, const uint8_t *frame, size_t frame_bytes, size_t read_bytes)
+{
+    size_t length = 24 + 1 + 1 + 4 + 8 + 8 + frame_bytes + 16;
+    uint8_t *file = calloc(length, 1), *to = malloc(read_bytes);
+    memcpy(file, "ORRERYST\1\0\0\0\1\0\0\0", 16);
+    memcpy(file + 24, "\1s\1\0\0\0", 6);
+    for (unsigned i = 0; i < 8; i++) {
+        file[16 + i] = (uint8_t)((uint64_t)length >> (8 * i));
+        file[30 + i] = (uint8_t)(raw_bytes >> (8 * i));
+        file[38 + i] = (uint8_t)((uint64_t)frame_bytes >> (8 * i));
+    }
+    memcpy(file + 46, frame, frame_bytes);
+    reseal(file, length);
+    struct state *s = state_begin_restore(file, length);
+    state_section(s, "s", 1);
+    state_bytes(s, to, read_bytes);
+    bool fine = state_finish_restore(s);
+    state_end(s);
+    free(file);
+    free(to);
+    return fine;
+}
+
+Test(state, frame_must_hold_what_its_section_says_and_ask_for_little_memory)
+{
+    uint8_t raw[1000] = {0}, frame[2000];
+    ZSTD_CCtx *c = ZSTD_createCCtx();
+    size_t n = ZSTD_compressCCtx(c, frame, sizeof frame, raw, sizeof raw, 1);
+    cr_expect(restore_frame(1000, frame, n, 1000));
+    cr_expect_not(restore_frame(1001, frame, n, 1001), "less than it says");
+    cr_expect_not(restore_frame(UINT64_MAX, frame, n, 1001), "far less");
+    cr_expect_not(restore_frame(999, frame, n, 999), "more than it says");
+    cr_expect_not(restore_frame(1000, frame, n - 1, 1000), "a torn frame");
+    memcpy(frame + n, frame, n);
+    cr_expect_not(restore_frame(1000, frame, 2 * n, 1000), "a second frame behind it");
+    cr_expect_not(restore_frame(2000, frame, 2 * n, 2000), "and it does not count");
+    /* A frame without its size that wants a history of 128 MiB. */
+    ZSTD_CCtx_reset(c, ZSTD_reset_session_and_parameters);
+    ZSTD_CCtx_setParameter(c, ZSTD_c_windowLog, 27);
+    ZSTD_inBuffer in = {raw, sizeof raw, 0};
+    ZSTD_outBuffer out = {frame, sizeof frame, 0};
+    ZSTD_compressStream2(c, &out, &in, ZSTD_e_continue);
+    ZSTD_compressStream2(c, &out, &in, ZSTD_e_flush);
+    ZSTD_compressStream2(c, &out, &in, ZSTD_e_end);
+    cr_expect_not(restore_frame(1000, frame, out.pos, 1000), "too much history");
+    ZSTD_freeCCtx(c);
 }
 
 Test(state, value_out_of_bounds_is_neither_saved_nor_restored)

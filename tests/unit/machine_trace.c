@@ -1,7 +1,6 @@
 /* Trace points, the ring, and the Common Trace Format as babeltrace2 reads it. */
 #include <criterion/criterion.h>
 #include <dirent.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,9 +20,13 @@ enum {
     TRACE_ID_wide = TRACE_BLOCK_CPU + 1,
     TRACE_ID_event = TRACE_BLOCK_VMBUS,
 };
-static const struct trace_row rows[] = {TRACE_EVENT_ROW(ping, "one field", F(u32, count)) TRACE_EVENT_ROW(
-    wide, "one of each", F(u8, a), F(u16, b), F(u32, c), F(u64, d), F(x8, e), F(x16, f), F(x32, g), F(x64, h))
-                                            TRACE_EVENT_ROW(event, "words of the language", F(x16, string), F(u8, integer))};
+/* clang-format off */
+static const struct trace_row rows[] = {
+    TRACE_EVENT_ROW(ping, "one field", F(u32, count))
+    TRACE_EVENT_ROW(wide, "one of each", F(u8, a), F(u16, b), F(u32, c), F(u64, d), F(x8, e), F(x16, f), F(x32, g), F(x64, h))
+    TRACE_EVENT_ROW(event, "words of the language", F(x16, string), F(u8, integer))
+};
+/* clang-format on */
 enum { PING, WIDE, EVENT, ROWS };
 
 struct stage {

@@ -55,6 +55,18 @@ Test(yaml, variable_is_replaced_in_the_value_and_never_becomes_syntax)
     yaml_tree_free(t);
 }
 
+Test(yaml, variable_may_have_a_default)
+{
+    struct message why = {{0}};
+    struct yaml_tree *t = read_text("a: x${NOPE:-1 :}y\nb: ${KERNEL:-2}\nc: \"${NOPE:-}\"\n", &why);
+    cr_assert_not_null(t, "%s", why.text);
+    cr_expect_str_eq(yaml_find(t->root, "a")->text, "x1 :y");
+    cr_expect_not(yaml_find(t->root, "a")->substituted);
+    cr_expect_str_eq(yaml_find(t->root, "b")->text, "a: b ${KERNEL} #");
+    cr_expect_str_eq(yaml_find(t->root, "c")->text, "");
+    yaml_tree_free(t);
+}
+
 Test(yaml, variable_without_value_is_refused_at_its_place)
 {
     refused("a: 1\nb: ${NOPE}\n", "f:2:4: ${NOPE} has no value; give --set NOPE=VALUE");
@@ -63,6 +75,7 @@ Test(yaml, variable_without_value_is_refused_at_its_place)
 Test(yaml, variable_without_name_is_refused)
 {
     refused("b: ${\n", "f:1:4: \"${\" without a NAME");
+    refused("b: ${NOPE:-1\n", "f:1:4: \"${\" without a NAME");
     refused("b: ${}\n", "f:1:4: \"${\" without a NAME");
     refused("b: ${1A}\n", "f:1:4: \"${\" without a NAME");
     refused("b: \"${A B}\"\n", "f:1:4: \"${\" without a NAME");
