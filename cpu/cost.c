@@ -1,25 +1,30 @@
 /* Cost tables: what an instruction of a class, and an event, cost in cycles.
  *
- * Invariants: every instruction class costs at least 1, so that time moves and a REP iteration is a moment of its own; delivery of
- * an exception or interrupt costs at least 1, so that a guest caught in faults meets its limits. Costs are constants of the table:
- * nothing depends on caches, addresses or data.
+ * Invariants: every instruction class costs at least 1, so that time moves and a REP iteration is a moment of its own; delivery
+ * of an exception or interrupt costs at least 1, so that a guest caught in faults meets its limits. Costs are constants of the
+ * table: nothing depends on caches, addresses or data.
  *
- * Event costs are round numbers of the size that current hardware shows at 1 GHz: delivery through the IDT and back is some dozens
- * of cycles; leaving the guest for the hypervisor and coming back is 1000 or a little more, and more again when the
- * hypervisor has to decode and emulate an instruction (MMIO) or look up a device (port). They are there to be compared with each
- * other ("what does this enlightenment save?"), not to predict a given machine.
- * Left out: models of caches, TLBs and pipelines.
+ * Event costs are round numbers of the size that current hardware shows at 1 GHz: delivery through the IDT and back is some
+ * dozens of cycles; leaving the guest for the hypervisor and coming back is 1000 or a little more, and more again when the
+ * hypervisor has to decode and emulate an instruction (MMIO) or look up a device (port). They are there to be compared with
+ * each other ("what does this enlightenment save?"), not to predict a given machine. Left out: models of caches, TLBs and
+ * pipelines.
  */
 #include "cpu/cost.h"
 
 #include <string.h>
 
 static const char *const exit_names[EXIT_REASONS] = {
-    [EXIT_PORT] = "port",           [EXIT_MMIO] = "mmio",
-    [EXIT_RDMSR] = "rdmsr",         [EXIT_WRMSR] = "wrmsr",
-    [EXIT_CPUID] = "cpuid",         [EXIT_HYPERCALL] = "hypercall",
-    [EXIT_HALT] = "halt",           [EXIT_APIC] = "apic",
-    [EXIT_EXCEPTION] = "exception", [EXIT_INTERRUPT] = "interrupt",
+    [EXIT_PORT] = "port",
+    [EXIT_MMIO] = "mmio",
+    [EXIT_RDMSR] = "rdmsr",
+    [EXIT_WRMSR] = "wrmsr",
+    [EXIT_CPUID] = "cpuid",
+    [EXIT_HYPERCALL] = "hypercall",
+    [EXIT_HALT] = "halt",
+    [EXIT_APIC] = "apic",
+    [EXIT_EXCEPTION] = "exception",
+    [EXIT_INTERRUPT] = "interrupt",
     [EXIT_TASK_SWITCH] = "task-switch",
 };
 

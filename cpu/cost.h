@@ -6,7 +6,18 @@
 #include "machine/types.h"
 
 /* Instruction classes; a row in cpu/exec/ names one. Every class costs at least 1. */
-enum cost_class { COST_SIMPLE, COST_LOAD_STORE, COST_BRANCH, COST_MUL, COST_DIV, COST_SSE, COST_X87, COST_STRING, COST_SYSTEM, COST_CLASSES };
+enum cost_class {
+    COST_SIMPLE,
+    COST_LOAD_STORE,
+    COST_BRANCH,
+    COST_MUL,
+    COST_DIV,
+    COST_SSE,
+    COST_X87,
+    COST_STRING,
+    COST_SYSTEM,
+    COST_CLASSES
+};
 
 /* Events that leave the guest's straight line. The first group is the hypervisor's exit reasons. */
 enum vp_exit {

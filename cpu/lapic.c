@@ -1,10 +1,9 @@
-/* Local APIC: its registers in both modes, priorities, acceptance, EOI. SDM 3A chapter 10 (timer: lapic_timer.c, IPIs: lapic_bus.c).
+/* Local APIC: its registers in both modes, the modes themselves, reset and saved state. SDM 3A chapter 10.
+ * Which interrupt comes next is in lapic_priority.c, IPIs and messages in lapic_bus.c, the timer in lapic_timer.c.
  *
- * Invariants: vectors below 16 never stand in IRR or ISR; while software-disabled every LVT entry is masked; what a register does not have
- * reads as 0 and is not stored; a change that can make an interrupt deliverable ends in lapic_notice(), so that it is taken before the
- * next instruction.
- * Chosen where the SDM leaves it open: PPR[3:0] = TPR[3:0] when the classes of TPR and ISR are equal; ExtINT comes before any vector;
- * the APIC id is read-only; no EOI-broadcast suppression, no CMCI entry (version 0x14 with six LVT entries).
+ * Invariants: while software-disabled every LVT entry is masked; what a register does not have reads as 0 and is not stored.
+ * Chosen where the SDM leaves it open: the APIC id is read-only; no EOI-broadcast suppression, no CMCI entry (version 0x14 with
+ * six LVT entries); the reserved timer mode 3 is taken as one-shot.
  */
 #include "cpu/lapic.h"
 
@@ -13,12 +12,14 @@
 #include "cpu/vcpu.h"
 
 /* Register numbers: offset / 16, and MSR - 0x800. Table 10-1 and table 10-6. */
+/* clang-format off */
 enum lapic_register {
-    REG_ID = 0x02, REG_VERSION = 0x03, REG_TPR = 0x08, REG_APR = 0x09, REG_PPR = 0x0a, REG_EOI = 0x0b, REG_RRD = 0x0c, REG_LDR = 0x0d,
-    REG_DFR = 0x0e, REG_SVR = 0x0f, REG_ISR = 0x10, REG_TMR = 0x18, REG_IRR = 0x20, REG_ESR = 0x28, REG_ICR = 0x30, REG_ICR_HIGH = 0x31,
-    REG_LVT_TIMER = 0x32, REG_LVT_ERROR = 0x37, REG_TIMER_INITIAL = 0x38, REG_TIMER_CURRENT = 0x39, REG_TIMER_DIVIDE = 0x3e,
-    REG_SELF_IPI = 0x3f, REGISTERS = 0x40,
+    REG_ID = 0x02, REG_VERSION = 0x03, REG_TPR = 0x08, REG_APR = 0x09, REG_PPR = 0x0a, REG_EOI = 0x0b, REG_RRD = 0x0c,
+    REG_LDR = 0x0d, REG_DFR = 0x0e, REG_SVR = 0x0f, REG_ISR = 0x10, REG_TMR = 0x18, REG_IRR = 0x20, REG_ESR = 0x28,
+    REG_ICR = 0x30, REG_ICR_HIGH = 0x31, REG_LVT_TIMER = 0x32, REG_LVT_ERROR = 0x37, REG_TIMER_INITIAL = 0x38,
+    REG_TIMER_CURRENT = 0x39, REG_TIMER_DIVIDE = 0x3e, REG_SELF_IPI = 0x3f, REGISTERS = 0x40,
 };
+/* clang-format on */
 
 enum { IN_XAPIC = 1, READ_X2 = 2, WRITE_X2 = 4, RW_X2 = READ_X2 | WRITE_X2 };
 
@@ -37,7 +38,7 @@ static const struct register_rule {
     [REG_LDR] = {IN_XAPIC | READ_X2, 0},
     [REG_DFR] = {IN_XAPIC, 0},
     [REG_SVR] = {IN_XAPIC | RW_X2, 0x3ff},
-    [REG_ISR ... REG_ESR - 1] = {IN_XAPIC | READ_X2, 0}, /* ISR, TMR, IRR */
+    [REG_ISR... REG_ESR - 1] = {IN_XAPIC | READ_X2, 0}, /* ISR, TMR, IRR */
     [REG_ESR] = {IN_XAPIC | RW_X2, 0},
     [REG_ICR] = {IN_XAPIC | RW_X2, 0x000ccfff},
     [REG_ICR_HIGH] = {IN_XAPIC, 0},
@@ -64,176 +65,10 @@ struct lapic *vp_lapic(struct vcpu *v)
     return &v->lapic;
 }
 
-/* ---- vectors and priorities, §10.8 ---- */
-
-static int highest(const uint32_t bits[8])
-{
-    for (int i = 7; i >= 0; i--) {
-        if (bits[i] != 0) {
-            return 32 * i + 31 - __builtin_clz(bits[i]);
-        }
-    }
-    return -1;
-}
-
-static bool has_vector(const uint32_t bits[8], uint8_t vector)
-{
-    return bits[vector / 32] >> (vector % 32) & 1;
-}
-
-static void put_vector(uint32_t bits[8], uint8_t vector, bool on)
-{
-    uint32_t bit = 1u << (vector % 32);
-    bits[vector / 32] = on ? bits[vector / 32] | bit : bits[vector / 32] & ~bit;
-}
-
-uint8_t lapic_ppr(const struct lapic *l)
-{
-    int in_service = highest(l->isr);
-    unsigned class = in_service < 0 ? 0 : (unsigned)in_service & 0xf0;
-    return (l->tpr & 0xf0) >= class ? (uint8_t)l->tpr : (uint8_t)class;
-}
-
-/* The 8259 pair reaches a VP through LINT0 as ExtINT, directly when the local APIC is off (§10.4.3), or by a message of the IOAPIC. */
-static bool extint_asserted(const struct vcpu *v)
-{
-    const struct lapic *l = &v->lapic;
-    if (l->extint_message) {
-        return true;
-    }
-    bool wired = !lapic_is_enabled(l) || (l->lvt[LVT_LINT0] & (LVT_MASKED | 0x700)) == DELIVER_EXTINT << 8;
-    return v->cpu->extint_level && wired;
-}
-
-int lapic_pending(const struct vcpu *v)
-{
-    const struct lapic *l = &v->lapic;
-    if (UNLIKELY(v->cpu->extint_level || l->extint_message) && extint_asserted(v)) {
-        return PENDING_EXTINT;
-    }
-    int vector = highest(l->irr);
-    return vector >= 0 && (vector & 0xf0) > (lapic_ppr(l) & 0xf0) ? vector : -1;
-}
-
-uint8_t lapic_acknowledge(struct vcpu *v)
-{
-    struct lapic *l = &v->lapic;
-    const struct cpu_hooks *h = &v->cpu->hooks;
-    int vector = lapic_pending(v);
-    if (vector == PENDING_EXTINT) {
-        l->extint_message = false;
-        return h->extint_acknowledge ? h->extint_acknowledge(h->owner) : (uint8_t)l->svr;
-    }
-    if (vector < 0) {
-        return (uint8_t)l->svr; /* §10.9: the spurious vector, with nothing in service */
-    }
-    put_vector(l->irr, (uint8_t)vector, false);
-    put_vector(l->isr, (uint8_t)vector, true);
-    return (uint8_t)vector;
-}
-
-void lapic_notice(struct vcpu *v)
-{
-    vp_attention(v);
-    vp_kick(v);
-    if (v->s.activity != VP_RUNNING && v->cpu->hooks.activity) {
-        v->cpu->hooks.activity(v->cpu->hooks.owner, v);
-    }
-}
-
-/* ---- acceptance, §10.8.4 ---- */
-
-/* §10.5.3: bits gather until ESR is written; that write also arms the error interrupt again. */
-void lapic_error(struct vcpu *v, enum lapic_error error)
-{
-    bool first = v->lapic.esr_pending == 0;
-    v->lapic.esr_pending |= error;
-    if (first) {
-        lapic_lvt_trigger(v, LVT_ERROR);
-    }
-}
-
-bool lapic_interrupt(struct vcpu *v, uint8_t vector, bool level_triggered)
-{
-    struct lapic *l = &v->lapic;
-    if (!lapic_accepts(l)) {
-        return false;
-    }
-    if (vector < 16) {
-        lapic_error(v, ERROR_RECEIVE_VECTOR);
-        return true;
-    }
-    put_vector(l->irr, vector, true);
-    put_vector(l->tmr, vector, level_triggered);
-    lapic_notice(v);
-    return true;
-}
-
-/* §10.5.1. Timer and error entries are always fixed. Fixed interrupts of LINT0 are taken at the edge. */
-void lapic_lvt_trigger(struct vcpu *v, enum lapic_lvt which)
-{
-    uint32_t lvt = v->lapic.lvt[which];
-    if ((lvt & LVT_MASKED) || !lapic_is_enabled(&v->lapic)) {
-        return;
-    }
-    switch (which == LVT_TIMER || which == LVT_ERROR ? DELIVER_FIXED : (enum delivery_mode)(lvt >> 8 & 7)) {
-    case DELIVER_FIXED:
-        lapic_interrupt(v, (uint8_t)lvt, false);
-        break;
-    case DELIVER_NMI:
-        v->s.nmi_pending = true;
-        lapic_notice(v);
-        break;
-    case DELIVER_INIT:
-        v->s.init_pending = true;
-        lapic_notice(v);
-        break;
-    default: /* SMI is not built; ExtINT is a level, seen by lapic_pending(); the rest is reserved */
-        break;
-    }
-}
-
-void cpu_set_extint(struct cpu *c, bool level)
-{
-    bool rises = level && !c->extint_level;
-    c->extint_level = level;
-    for (unsigned i = 0; rises && i < c->vp_count; i++) {
-        struct vcpu *v = c->vps[i];
-        if (extint_asserted(v)) {
-            lapic_notice(v);
-        } else {
-            lapic_lvt_trigger(v, LVT_LINT0);
-        }
-    }
-}
-
-static void notice_if_pending(struct vcpu *v)
-{
-    if (lapic_pending(v) >= 0) {
-        lapic_notice(v);
-    }
-}
-
-/* §10.8.5. The end of a level-triggered interrupt goes out to the IOAPICs. */
-void lapic_eoi(struct vcpu *v)
-{
-    struct lapic *l = &v->lapic;
-    int vector = highest(l->isr);
-    if (vector < 0) {
-        return;
-    }
-    put_vector(l->isr, (uint8_t)vector, false);
-    TRACE(v->machine->trace, eoi, v->index, (uint64_t)vector);
-    if (has_vector(l->tmr, (uint8_t)vector) && v->cpu->hooks.eoi) {
-        v->cpu->hooks.eoi(v->cpu->hooks.owner, (uint8_t)vector);
-    }
-    notice_if_pending(v);
-}
-
 static void set_tpr(struct vcpu *v, uint32_t value)
 {
     v->lapic.tpr = value & 0xff;
-    notice_if_pending(v);
+    lapic_notice_if_pending(v);
 }
 
 /* CR8 is TPR[7:4], §10.8.6. */
@@ -327,7 +162,7 @@ static void set_lvt(struct vcpu *v, unsigned reg, uint32_t value)
     }
     if (which != LVT_TIMER) {
         l->lvt[which] = value;
-        notice_if_pending(v); /* LINT0 may have become ExtINT with the line up */
+        lapic_notice_if_pending(v); /* LINT0 may have become ExtINT with the line up */
         return;
     }
     if ((value >> 17 & 3) == 3) { /* reserved mode: taken as one-shot */
@@ -444,7 +279,8 @@ static void reset_registers(struct vcpu *v)
     event_disarm(v->machine->events, v->lapic_timer_event);
 }
 
-/* Figure 10-27. From "disabled" only xAPIC is near, and from x2APIC only "disabled"; enable clear with x2APIC set is no state. */
+/* Figure 10-27. From "disabled" only xAPIC is near, and from x2APIC only "disabled"; enable clear with x2APIC set is no state.
+ */
 static bool base_is_legal(const struct vcpu *v, uint64_t value)
 {
     uint64_t address = ((1ULL << v->cpu->config.model.physical_bits) - 1) & ~PAGE_OFFSET_MASK;
@@ -469,7 +305,7 @@ static enum msr_outcome set_base(struct vcpu *v, uint64_t value)
         l->icr_high = 0;
     }
     mmu_flush(v); /* the page moved, came or went */
-    notice_if_pending(v);
+    lapic_notice_if_pending(v);
     return MSR_OK;
 }
 

@@ -22,25 +22,36 @@ struct lapic {
     uint64_t base_msr; /* IA32_APIC_BASE: enable 11, x2APIC 10, BSP 8 */
     uint32_t id;       /* APIC id as a number (not shifted) */
     uint32_t ldr, dfr, svr, tpr;
-    uint32_t esr, esr_pending; /* as read; gathered since the last write */
+    uint32_t esr, esr_pending;  /* as read; gathered since the last write */
     uint32_t icr_low, icr_high; /* icr_high: xAPIC has the destination in 31:24, x2APIC in all of it */
-    uint32_t lvt[LVTS];        /* LVT_CMCI is not there: masked for ever */
+    uint32_t lvt[LVTS];         /* LVT_CMCI is not there: masked for ever */
     uint32_t irr[8], isr[8], tmr[8];
-    /* The timer counts from timer_count at timer_start_cycle down to 0; a periodic one goes on with timer_initial, again and again. */
+    /* The timer counts from timer_count at timer_start_cycle down to 0; a periodic one goes on with timer_initial, again and
+     * again. */
     uint32_t timer_initial, timer_count, timer_divide;
     uint64_t timer_start_cycle;
     uint64_t tsc_deadline; /* 0: not armed */
     bool extint_message;   /* an ExtINT message came over the bus and waits */
 };
 
-enum delivery_mode { DELIVER_FIXED, DELIVER_LOWEST, DELIVER_SMI, DELIVER_RESERVED, DELIVER_NMI, DELIVER_INIT, DELIVER_STARTUP, DELIVER_EXTINT };
+enum delivery_mode {
+    DELIVER_FIXED,
+    DELIVER_LOWEST,
+    DELIVER_SMI,
+    DELIVER_RESERVED,
+    DELIVER_NMI,
+    DELIVER_INIT,
+    DELIVER_STARTUP,
+    DELIVER_EXTINT
+};
 
 struct lapic *vp_lapic(struct vcpu *vp);
-void lapic_create(struct vcpu *vp, int timer_event); /* timer_event: source in the event queue, see lapic_timer_due; resets too */
+void lapic_create(struct vcpu *vp,
+                  int timer_event); /* timer_event: source in the event queue, see lapic_timer_due; resets too */
 /* Power-on state. INIT keeps the id, and IA32_APIC_BASE with the mode it holds (SDM 3A §10.4.7.3, §10.12.5.1). */
 void lapic_reset(struct vcpu *vp, bool keep_id);
-/* What firmware leaves behind for a guest that knows only the 8259 pair ("virtual wire", MP specification §3.6.2.2): software-enabled,
- * LINT0 = ExtINT, LINT1 = NMI. For loaders that start a guest without a BIOS; VP 0 only. */
+/* What firmware leaves behind for a guest that knows only the 8259 pair ("virtual wire", MP specification §3.6.2.2):
+ * software-enabled, LINT0 = ExtINT, LINT1 = NMI. For loaders that start a guest without a BIOS; VP 0 only. */
 void lapic_virtual_wire(struct vcpu *vp);
 /* Fields only: the section is the caller's. */
 void lapic_state(struct state *s, struct vcpu *vp);
@@ -60,7 +71,8 @@ void lapic_eoi(struct vcpu *vp);
 /* ICR as x2APIC has it: destination in bits 63:32 as a number. */
 void lapic_send_ipi(struct vcpu *vp, uint64_t icr);
 
-/* An edge-triggered (or level) interrupt for this VP; false when its local APIC is disabled. Vectors below 16 set the error register. */
+/* An edge-triggered (or level) interrupt for this VP; false when its local APIC is disabled. Vectors below 16 set the error
+ * register. */
 bool lapic_interrupt(struct vcpu *vp, uint8_t vector, bool level_triggered);
 /* A message on the APIC bus, from an IOAPIC or MSI. Returns the number of VPs that took it. */
 unsigned cpu_interrupt_message(struct cpu *c, uint32_t destination, bool logical, enum delivery_mode mode, uint8_t vector,
@@ -100,6 +112,7 @@ static inline bool lapic_accepts(const struct lapic *l)
 void lapic_error(struct vcpu *vp, enum lapic_error error);
 void lapic_lvt_trigger(struct vcpu *vp, enum lapic_lvt which); /* the event of an LVT entry happens */
 void lapic_notice(struct vcpu *vp);                            /* something may be deliverable: look, wake */
+void lapic_notice_if_pending(struct vcpu *vp);
 uint8_t lapic_ppr(const struct lapic *l);
 
 void lapic_timer_settle(struct vcpu *vp); /* before a change: what is due by now happens first */

@@ -2,10 +2,10 @@
  * SDM 3A §10.6 (IPIs), §10.11 (messages), §10.12.10 (x2APIC logical ids).
  *
  * Invariants: a message is delivered at once and in VP order, so delivery status always reads idle; a destination that
- * names nobody is lost without an error, as on hardware since the Pentium 4; choice is never random: a lowest-priority message goes to
- * the VP with the lowest processor priority, among equals to the lowest index.
- * Left out: SMI (there is no SMM) and the INIT level de-assert message (ignored, as on those processors). A fixed IPI is edge-triggered
- * whatever ICR's trigger bit says.
+ * names nobody is lost without an error, as on hardware since the Pentium 4; choice is never random: a lowest-priority message
+ * goes to the VP with the lowest processor priority, among equals to the lowest index. Left out: SMI (there is no SMM) and the
+ * INIT level de-assert message (ignored, as on those processors). A fixed IPI is edge-triggered whatever ICR's trigger bit
+ * says.
  */
 #include "cpu/lapic.h"
 

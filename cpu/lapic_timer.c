@@ -1,13 +1,15 @@
 /* The local APIC timer: one-shot, periodic, TSC deadline. SDM 3A §10.5.4.
  *
- * The current count is a function of the clock, never a counter that is decremented: counted from timer_count at timer_start_cycle,
- * floor(elapsed cycles * input rate / (clock rate * divide)) ticks have passed. So reads are exact at any cycle and no period drifts:
- * the n-th expiry of a periodic timer is the first cycle at which count + n * initial ticks have passed since the start.
+ * The current count is a function of the clock, never a counter that is decremented: counted from timer_count at
+ * timer_start_cycle, floor(elapsed cycles * input rate / (clock rate * divide)) ticks have passed. So reads are exact at any
+ * cycle and no period drifts: the n-th expiry of a periodic timer is the first cycle at which count + n * initial ticks have
+ * passed since the start.
  *
- * Invariants: the event queue holds the next expiry that can interrupt (a masked count-down needs none; a deadline always, because
- * it is cleared when it passes); an expiry that lies at or before "now" has happened before any register of the timer changes
- * (lapic_timer_settle). Expiries of a short period that fall between two boundaries become one interrupt, as they would in IRR.
- * Chosen where the SDM is silent: a new divide value goes on from the current count; a change of mode clears initial count and deadline.
+ * Invariants: the event queue holds the next expiry that can interrupt (a masked count-down needs none; a deadline always,
+ * because it is cleared when it passes); an expiry that lies at or before "now" has happened before any register of the timer
+ * changes (lapic_timer_settle). Expiries of a short period that fall between two boundaries become one interrupt, as they would
+ * in IRR. Chosen where the SDM is silent: a new divide value goes on from the current count; a change of mode clears initial
+ * count and deadline.
  */
 #include "cpu/lapic.h"
 

@@ -1,10 +1,10 @@
 /* Processor models: feature bits as data, and every CPUID leaf computed from them. SDM 2A CPUID, APM 3 appendix E.
  *
- * Invariants: a leaf shows a feature exactly when the model has it, for cpu/features.def names both; a model never holds a feature
- * without what it builds on; one core a VP and all in one package, so the APIC id is the core's number; nothing depends on the host.
- * Where the vendors differ, they differ here as they do in silicon: unknown leaves, cache leaves, what 0x80000001 repeats.
- * Left out: performance monitoring (leaf 0xA), TSC and bus ratios (0x15, 0x16), SVM and VMX; their leaves read as zeros. Intel's rule
- * that SYSCALL is announced in 64-bit mode only: the bit stands in every mode.
+ * Invariants: a leaf shows a feature exactly when the model has it, for cpu/features.def names both; a model never holds a
+ * feature without what it builds on; one core a VP and all in one package, so the APIC id is the core's number; nothing depends
+ * on the host. Where the vendors differ, they differ here as they do in silicon: unknown leaves, cache leaves, what 0x80000001
+ * repeats. Left out: performance monitoring (leaf 0xA), TSC and bus ratios (0x15, 0x16), SVM and VMX; their leaves read as
+ * zeros. Intel's rule that SYSCALL is announced in 64-bit mode only: the bit stands in every mode.
  */
 #include "cpu/model.h"
 
@@ -28,7 +28,10 @@ static const struct feature features[FEATURES] = {
 _Static_assert(FEATURES <= 128, "struct cpu_model has two words of features");
 
 /* What builds on what. The sentence is the whole answer for who asks for one without the other. */
-#define NEEDS(feature, name, base, base_name) {FEAT_##feature, FEAT_##base, name " needs " base_name}
+#define NEEDS(feature, name, base, base_name)                                                                                  \
+    {                                                                                                                          \
+        FEAT_##feature, FEAT_##base, name " needs " base_name                                                                  \
+    }
 static const struct dependency {
     enum cpu_feature feature, base;
     const char *sentence;
@@ -82,17 +85,18 @@ static const struct {
     enum cpu_feature feature;
     enum cpu_vendor vendor;
 } vendor_features[] = {
-    {FEAT_SPEC_CTRL, VENDOR_INTEL}, {FEAT_ARCH_CAPABILITIES, VENDOR_INTEL}, {FEAT_TOPOEXT, VENDOR_AMD},
-    {FEAT_SSB_NO, VENDOR_AMD},      {FEAT_BTC_NO, VENDOR_AMD},              {FEAT_LFENCE_RDTSC, VENDOR_AMD},
-    {FEAT_SRSO_NO, VENDOR_AMD},     {FEAT_TSA_SQ_NO, VENDOR_AMD},           {FEAT_TSA_L1_NO, VENDOR_AMD},
-    {FEAT_NULL_SEL_CLR_BASE, VENDOR_AMD},
+    {FEAT_SPEC_CTRL, VENDOR_INTEL}, {FEAT_ARCH_CAPABILITIES, VENDOR_INTEL},
+    {FEAT_TOPOEXT, VENDOR_AMD},     {FEAT_SSB_NO, VENDOR_AMD},
+    {FEAT_BTC_NO, VENDOR_AMD},      {FEAT_LFENCE_RDTSC, VENDOR_AMD},
+    {FEAT_SRSO_NO, VENDOR_AMD},     {FEAT_TSA_SQ_NO, VENDOR_AMD},
+    {FEAT_TSA_L1_NO, VENDOR_AMD},   {FEAT_NULL_SEL_CLR_BASE, VENDOR_AMD},
 };
 
 /* Names that people will try: known to the manuals, not to cpu/. */
 static const char *const not_built[] = {
-    "adx",  "aes",  "avx",  "avx2", "avx512f", "bmi1", "bmi2", "cet",       "clflushopt", "clwb", "f16c", "fma",      "fsrm",    "ht",
-    "lzcnt", "mca", "mce",  "movbe", "mpx",    "osxsave", "pclmulqdq", "pku", "rdpid",    "sgx",  "sha",  "shstk",    "svm",     "tsx",
-    "vmx",  "waitpkg", "xsavec", "xsaveopt", "xsaves",
+    "adx",   "aes",  "avx", "avx2",  "avx512f", "bmi1", "bmi2",  "cet",     "clflushopt", "clwb",      "f16c",
+    "fma",   "fsrm", "ht",  "lzcnt", "mca",     "mce",  "movbe", "mpx",     "osxsave",    "pclmulqdq", "pku",
+    "rdpid", "sgx",  "sha", "shstk", "svm",     "tsx",  "vmx",   "waitpkg", "xsavec",     "xsaveopt",  "xsaves",
 };
 
 const char *cpu_feature_name(enum cpu_feature f)
@@ -165,8 +169,9 @@ struct feature_list {
     }
 
 #define FEATURES_OF_MINIMAL                                                                                                    \
-    FEAT_FPU, FEAT_DE, FEAT_PSE, FEAT_TSC, FEAT_MSR, FEAT_PAE, FEAT_CX8, FEAT_APIC, FEAT_SEP, FEAT_PGE, FEAT_CMOV, FEAT_PAT,     \
-        FEAT_CLFLUSH, FEAT_MMX, FEAT_FXSR, FEAT_SSE, FEAT_SSE2, FEAT_CX16, FEAT_ARAT, FEAT_LAHF, FEAT_SYSCALL, FEAT_NX, FEAT_LM
+    FEAT_FPU, FEAT_DE, FEAT_PSE, FEAT_TSC, FEAT_MSR, FEAT_PAE, FEAT_CX8, FEAT_APIC, FEAT_SEP, FEAT_PGE, FEAT_CMOV, FEAT_PAT,   \
+        FEAT_CLFLUSH, FEAT_MMX, FEAT_FXSR, FEAT_SSE, FEAT_SSE2, FEAT_CX16, FEAT_ARAT, FEAT_LAHF, FEAT_SYSCALL, FEAT_NX,        \
+        FEAT_LM
 
 static const struct model_row {
     const char *name, *brand;
@@ -183,8 +188,8 @@ static const struct model_row {
       LIST(VENDOR_INTEL, FEAT_ARCH_CAPABILITIES)}},
 };
 
-/* Family, model and stepping that guests know. AMD: family 0x19 model 1 (third generation of Zen). Intel: family 6 model 0x8F. Guests
- * have few special cases for either that a virtual machine would meet. */
+/* Family, model and stepping that guests know. AMD: family 0x19 model 1 (third generation of Zen). Intel: family 6 model 0x8F.
+ * Guests have few special cases for either that a virtual machine would meet. */
 static const struct vendor_row {
     const char *identity; /* leaf 0, in the order EBX EDX ECX */
     uint32_t signature;   /* leaf 1 EAX: extended family 27:20, extended model 19:16, family 11:8, model 7:4, stepping 3:0 */
@@ -264,7 +269,8 @@ static struct cpuid_result feature_bits(const struct cpu_model *m, uint32_t leaf
 
 static uint32_t four_chars(const char *s)
 {
-    return (uint32_t)(uint8_t)s[0] | (uint32_t)(uint8_t)s[1] << 8 | (uint32_t)(uint8_t)s[2] << 16 | (uint32_t)(uint8_t)s[3] << 24;
+    return (uint32_t)(uint8_t)s[0] | (uint32_t)(uint8_t)s[1] << 8 | (uint32_t)(uint8_t)s[2] << 16 |
+           (uint32_t)(uint8_t)s[3] << 24;
 }
 
 static struct cpuid_result identity(const struct cpu_model *m, uint32_t max_leaf)
@@ -287,7 +293,8 @@ static uint32_t max_extended_leaf(const struct cpu_model *m)
     return model_has(m, FEAT_TOPOEXT) ? 0x8000001e : 0x80000008;
 }
 
-/* Leaf 1: version, APIC id and features. Several VPs: HTT with the number of ids in the package (Intel), of processors (AMD). */
+/* Leaf 1: version, APIC id and features. Several VPs: HTT with the number of ids in the package (Intel), of processors (AMD).
+ */
 static struct cpuid_result version_and_features(const struct cpu_model *m, const struct cpuid_dynamic *d)
 {
     struct cpuid_result r = feature_bits(m, 1, 0);
@@ -309,7 +316,8 @@ static struct cpuid_result version_and_features(const struct cpu_model *m, const
     return r;
 }
 
-/* Leaf 4 (Intel) and 0x8000001D (AMD): one cache a sub-leaf. Leaf 4 counts ids, and says in EAX[31:26] how many cores have ids. */
+/* Leaf 4 (Intel) and 0x8000001D (AMD): one cache a sub-leaf. Leaf 4 counts ids, and says in EAX[31:26] how many cores have ids.
+ */
 static struct cpuid_result cache_leaf(const struct cpu_model *m, uint32_t subleaf)
 {
     if (subleaf >= ARRAY_COUNT(caches)) {
@@ -428,7 +436,8 @@ static struct cpuid_result address_sizes(const struct cpu_model *m)
     return r;
 }
 
-static struct cpuid_result extended_leaf(const struct cpu_model *m, const struct cpuid_dynamic *d, uint32_t leaf, uint32_t subleaf)
+static struct cpuid_result extended_leaf(const struct cpu_model *m, const struct cpuid_dynamic *d, uint32_t leaf,
+                                         uint32_t subleaf)
 {
     switch (leaf) {
     case 0x80000000:

@@ -15,27 +15,27 @@ enum cpu_feature {
 };
 
 struct cpu_model {
-    const char *name;        /* "v2", "minimal" */
+    const char *name; /* "v2", "minimal" */
     enum cpu_vendor vendor;
-    uint64_t features[2];    /* bit set by enum cpu_feature */
-    unsigned physical_bits;  /* MAXPHYADDR */
+    uint64_t features[2];   /* bit set by enum cpu_feature */
+    unsigned physical_bits; /* MAXPHYADDR */
     uint64_t tsc_hz;
-    unsigned vps;            /* for topology leaves */
+    unsigned vps; /* for topology leaves */
 };
 
 static inline bool model_has(const struct cpu_model *m, enum cpu_feature f)
 {
     return m->features[f / 64] >> (f % 64) & 1;
 }
-/* IA32_ARCH_CAPABILITIES: what a processor that executes nothing speculatively does not suffer from (SDM 4 table 2-2): RDCL_NO 0,
- * SKIP_L1DFL_VMENTRY 3, SSB_NO 4, MDS_NO 5, IF_PSCHANGE_MC_NO 6, TAA_NO 8, SBDR_SSDP_NO 13, FBSDP_NO 14, PSDP_NO 15, BHI_NO 20,
- * PBRSB_NO 24, GDS_NO 26, RFDS_NO 27, ITS_NO 62. */
+/* IA32_ARCH_CAPABILITIES: what a processor that executes nothing speculatively does not suffer from (SDM 4 table 2-2): RDCL_NO
+ * 0, SKIP_L1DFL_VMENTRY 3, SSB_NO 4, MDS_NO 5, IF_PSCHANGE_MC_NO 6, TAA_NO 8, SBDR_SSDP_NO 13, FBSDP_NO 14, PSDP_NO 15, BHI_NO
+ * 20, PBRSB_NO 24, GDS_NO 26, RFDS_NO 27, ITS_NO 62. */
 #define ARCH_CAPABILITIES 0x400000000d10e179ULL
 
 /* Without `hypervisor`: who shows a hypervisor sets that feature. False when the model's name is unknown. */
 bool cpu_model_init(struct cpu_model *m, const char *name, enum cpu_vendor vendor, uint64_t tsc_hz, unsigned vps);
-/* One feature on or off by its name in features.def; false with *why set when unknown, not built, not of this vendor, or impossible
- * alone (what others need goes on before them and off after them). */
+/* One feature on or off by its name in features.def; false with *why set when unknown, not built, not of this vendor, or
+ * impossible alone (what others need goes on before them and off after them). */
 bool cpu_model_set(struct cpu_model *m, const char *feature, bool on, const char **why);
 const char *cpu_feature_name(enum cpu_feature f);
 

@@ -1,11 +1,11 @@
 /* RDMSR and WRMSR: the processor's own registers by one table, the local APIC's by range, all others by hook. SDM 4 chapter 2.
  *
- * Invariants: values live in struct vp_state (or the local APIC) and nowhere else; a refused write changes nothing; what neither the
- * table, the local APIC nor a hook knows raises #GP(0), which operating systems probe for. The hypervisor's range goes to its hook
- * directly and is charged as an intercept; the processor's own registers cost what the instruction costs.
- * Chosen where the vendors' texts leave it open: what AMD's guests write in passing (HWCR, NB_CFG, DE_CFG) reads as a fixed value and
- * takes any write. IA32_MISC_ENABLE offers neither the CPUID limit (bit 22) nor NX disable (bit 34): a 1 there raises #GP.
- * Left out: machine check, performance counters, DEBUGCTL and last-branch records, microcode update.
+ * Invariants: values live in struct vp_state (or the local APIC) and nowhere else; a refused write changes nothing; what
+ * neither the table, the local APIC nor a hook knows raises #GP(0), which operating systems probe for. The hypervisor's range
+ * goes to its hook directly and is charged as an intercept; the processor's own registers cost what the instruction costs.
+ * Chosen where the vendors' texts leave it open: what AMD's guests write in passing (HWCR, NB_CFG, DE_CFG) reads as a fixed
+ * value and takes any write. IA32_MISC_ENABLE offers neither the CPUID limit (bit 22) nor NX disable (bit 34): a 1 there raises
+ * #GP. Left out: machine check, performance counters, DEBUGCTL and last-branch records, microcode update.
  */
 #include "cpu/msr.h"
 
@@ -120,10 +120,14 @@ static enum msr_outcome write_prediction(struct vcpu *v, uint64_t value)
 #define NOWHERE MSR_NO_FIELD, NULL, NULL
 /* SDM 3A §11.11.2.2, §11.11.2.3. Bits 63:MAXPHYADDR of base and mask depend on the model: mtrr_is_legal(). */
 #define MTRR_PAIR(n)                                                                                                           \
-    {0x200 + 2 * n, "IA32_MTRR_PHYSBASE" #n, "SDM 3A §11.11.2", FEAT_MTRR, ALL, RW, 0, 0xf00, ANY, IN(mtrr_base[n])},        \
-        {0x201 + 2 * n, "IA32_MTRR_PHYSMASK" #n, "SDM 3A §11.11.2", FEAT_MTRR, ALL, RW, 0, 0x7ff, ANY, IN(mtrr_mask[n])}
+    {0x200 + 2 * n, "IA32_MTRR_PHYSBASE" #n, "SDM 3A §11.11.2", FEAT_MTRR, ALL, RW, 0, 0xf00, ANY, IN(mtrr_base[n])},          \
+    {                                                                                                                          \
+        0x201 + 2 * n, "IA32_MTRR_PHYSMASK" #n, "SDM 3A §11.11.2", FEAT_MTRR, ALL, RW, 0, 0x7ff, ANY, IN(mtrr_mask[n])         \
+    }
 #define MTRR_FIX(index, n)                                                                                                     \
-    {index, "IA32_MTRR_FIX" #n, "SDM 3A §11.11.2", FEAT_MTRR, ALL, RW, 0, 0, MSR_RANGES, IN(mtrr_fixed[n])}
+    {                                                                                                                          \
+        index, "IA32_MTRR_FIX" #n, "SDM 3A §11.11.2", FEAT_MTRR, ALL, RW, 0, 0, MSR_RANGES, IN(mtrr_fixed[n])                  \
+    }
 
 enum { MTRR_DEF_TYPE_INDEX = 0x2ff };
 
@@ -133,12 +137,12 @@ const struct msr_row msr_rows[] = {
     {0x00000010, "IA32_TIME_STAMP_COUNTER", "SDM 3B §17.17",   FEAT_TSC, ALL, RW, 0, 0, ANY, BY(read_tsc, write_tsc)},
     {0x00000017, "IA32_PLATFORM_ID",        "SDM 4 §2.1",      ALWAYS, INTEL, RO, 0, 0, ANY, NOWHERE},
     {0x0000001b, "IA32_APIC_BASE",          "SDM 3A §10.4.4",  FEAT_APIC, ALL, RW, 0, 0, ANY, BY(read_base, write_base)},
-    {0x0000003b, "IA32_TSC_ADJUST",         "SDM 3B §17.17.3", FEAT_TSC_ADJUST, ALL, RW, 0, 0, ANY, BY(read_adjust, write_adjust)},
+    {0x0000003b, "IA32_TSC_ADJUST", "SDM 3B §17.17.3", FEAT_TSC_ADJUST, ALL, RW, 0, 0, ANY, BY(read_adjust, write_adjust)},
     {0x00000048, "IA32_SPEC_CTRL",          "SDM 4 §2.1",      FEAT_SPEC_CTRL, INTEL, RW, 0, ~0x3ULL, ANY, IN(spec_ctrl)},
-    {0x00000049, "IA32_PRED_CMD",           "SDM 4 §2.1",      FEAT_SPEC_CTRL, INTEL, WO, 0, ~0x1ULL, ANY, BY(NULL, write_prediction)},
+    {0x00000049, "IA32_PRED_CMD", "SDM 4 §2.1", FEAT_SPEC_CTRL, INTEL, WO, 0, ~0x1ULL, ANY, BY(NULL, write_prediction)},
     {0x0000008b, "IA32_BIOS_SIGN_ID",       "SDM 3A §9.11.7.1", ALWAYS, ALL, FIXED, 0, 0, ANY, NOWHERE},
     {0x000000fe, "IA32_MTRRCAP",            "SDM 3A §11.11.1", FEAT_MTRR, ALL, RO, 0x508, 0, ANY, NOWHERE},
-    {0x0000010a, "IA32_ARCH_CAPABILITIES",  "SDM 4 §2.1", FEAT_ARCH_CAPABILITIES, INTEL, RO, ARCH_CAPABILITIES, 0, ANY, NOWHERE},
+    {0x0000010a, "IA32_ARCH_CAPABILITIES", "SDM 4 §2.1", FEAT_ARCH_CAPABILITIES, INTEL, RO, ARCH_CAPABILITIES, 0, ANY, NOWHERE},
     {0x00000174, "IA32_SYSENTER_CS",        "SDM 3A §5.8.7",   FEAT_SEP, ALL, RW, 0, 0, NARROW, IN(sysenter_cs)},
     {0x00000175, "IA32_SYSENTER_ESP",       "SDM 3A §5.8.7",   FEAT_SEP, ALL, RW, 0, 0, MSR_ENTRY, IN(sysenter_esp)},
     {0x00000176, "IA32_SYSENTER_EIP",       "SDM 3A §5.8.7",   FEAT_SEP, ALL, RW, 0, 0, MSR_ENTRY, IN(sysenter_eip)},

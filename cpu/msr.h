@@ -1,5 +1,5 @@
-/* The table of the processor's own MSRs: one row each, in the order of their indices. Private to cpu/ and its tests; everybody else
- * reads and writes MSRs through msr_read() and msr_write() (vcpu.h). */
+/* The table of the processor's own MSRs: one row each, in the order of their indices. Private to cpu/ and its tests; everybody
+ * else reads and writes MSRs through msr_read() and msr_write() (vcpu.h). */
 #ifndef ORRERY_CPU_MSR_H
 #define ORRERY_CPU_MSR_H
 

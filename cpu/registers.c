@@ -1,9 +1,9 @@
 /* The register table: HV_REGISTER_NAME over struct vp_state. TLFS 6.0b §7.8.2 (names), §7.9 (formats).
  *
- * Invariants: rows are sorted by name; a value that get() gave is accepted by set() and changes nothing; a value that no running VP could
- * hold (reserved bits, non-canonical addresses, impossible attributes) is refused with nothing changed. Checks concern one register: what
- * must fit together (CR0.PG and EFER.LMA ...) or fit the model's features is vp_set_state()'s to judge. An address is canonical for CR4.LA57 as it is.
- * CPL has no name: it is SS.DPL, as on the processor, and travels with SS even when SS is null.
+ * Invariants: rows are sorted by name; a value that get() gave is accepted by set() and changes nothing; a value that no running VP
+ * could hold (reserved bits, non-canonical addresses, impossible attributes) is refused with nothing changed. Checks concern one
+ * register: what must fit together (CR0.PG and EFER.LMA ...) or fit the model's features is vp_set_state()'s to judge. An address is
+ * canonical for CR4.LA57 as it is. CPL has no name: it is SS.DPL, as on the processor, and travels with SS even when SS is null.
  * Left out: what vp_state does not hold: CR8, APIC_BASE and the initial APIC id (local APIC), the TSC (a function of time), and
  * the hypervisor's own registers; debug traps that are due (their DR6 bits fit no register of this edition).
  */
@@ -217,7 +217,8 @@ static value_t pack_segment(uint64_t base, const struct segment *seg, unsigned a
     return (value_t){base, seg->limit | (uint64_t)seg->selector << 32 | (uint64_t)attributes << 48};
 }
 
-/* A present segment's limit must be one that a descriptor can express: with G its low 12 bits are ones, without G it has 20 bits. */
+/* A present segment's limit must be one that a descriptor can express: with G its low 12 bits are ones, without G it has 20
+ * bits. */
 static bool unpack_segment(value_t v, struct segment *seg)
 {
     *seg = (struct segment){
@@ -301,7 +302,8 @@ static bool set_table(struct vp_state *s, unsigned offset, value_t v)
     if ((v.low & 0x0000ffffffffffffULL) != 0 || !is_canonical(s, v.high)) {
         return false;
     }
-    *(struct descriptor_table *)((char *)s + offset) = (struct descriptor_table){.base = v.high, .limit = (uint16_t)(v.low >> 48)};
+    *(struct descriptor_table *)((char *)s + offset) =
+        (struct descriptor_table){.base = v.high, .limit = (uint16_t)(v.low >> 48)};
     return true;
 }
 
@@ -334,8 +336,8 @@ static bool set_fp(struct vp_state *s, unsigned n, value_t v)
     return true;
 }
 
-/* Control 15:0, status 31:16, abridged tags 39:32, reserved 47:40, last opcode 63:48; then the last instruction: a 64-bit RIP, or
- * EIP with CS above it, told apart by CS being 0. */
+/* Control 15:0, status 31:16, abridged tags 39:32, reserved 47:40, last opcode 63:48; then the last instruction: a 64-bit RIP,
+ * or EIP with CS above it, told apart by CS being 0. */
 static value_t get_fp_control(const struct vp_state *s, unsigned argument)
 {
     const struct fpu_state *f = &s->fpu;
@@ -385,15 +387,42 @@ static bool set_xmm_control(struct vp_state *s, unsigned argument, value_t v)
 /* ---- the table ---- */
 
 #define AT(field) offsetof(struct vp_state, field)
-#define GPR(name, title, r) {name, title, 64, get_field, set_field, AT(gpr[r])}
-#define XMM(n) {0x00030000 + n, "Xmm" #n, 128, get_xmm, set_xmm, n}
-#define FP(n) {0x00030010 + n, "FpMmx" #n, 80, get_fp, set_fp, n}
-#define DR(n) {0x00050000 + n, "Dr" #n, 64, get_field, set_field, AT(dr[n])}
-#define SEGMENT(name, title, n) {name, title, 128, get_segment, set_segment, n}
-#define LINEAR(name, title, f) {name, title, 64, get_field, set_linear, AT(f)}
-#define MTRR_BASE(n) {0x00080010 + n, "MtrrPhysBase" #n, 64, get_field, set_mtrr_base, AT(mtrr_base[n])}
-#define MTRR_MASK(n) {0x00080040 + n, "MtrrPhysMask" #n, 64, get_field, set_mtrr_mask, AT(mtrr_mask[n])}
-#define MTRR_FIX(name, title, n) {name, "MtrrFix" title, 64, get_field, set_mtrr_fixed, AT(mtrr_fixed[n])}
+#define GPR(name, title, r)                                                                                                    \
+    {                                                                                                                          \
+        name, title, 64, get_field, set_field, AT(gpr[r])                                                                      \
+    }
+#define XMM(n)                                                                                                                 \
+    {                                                                                                                          \
+        0x00030000 + n, "Xmm" #n, 128, get_xmm, set_xmm, n                                                                     \
+    }
+#define FP(n)                                                                                                                  \
+    {                                                                                                                          \
+        0x00030010 + n, "FpMmx" #n, 80, get_fp, set_fp, n                                                                      \
+    }
+#define DR(n)                                                                                                                  \
+    {                                                                                                                          \
+        0x00050000 + n, "Dr" #n, 64, get_field, set_field, AT(dr[n])                                                           \
+    }
+#define SEGMENT(name, title, n)                                                                                                \
+    {                                                                                                                          \
+        name, title, 128, get_segment, set_segment, n                                                                          \
+    }
+#define LINEAR(name, title, f)                                                                                                 \
+    {                                                                                                                          \
+        name, title, 64, get_field, set_linear, AT(f)                                                                          \
+    }
+#define MTRR_BASE(n)                                                                                                           \
+    {                                                                                                                          \
+        0x00080010 + n, "MtrrPhysBase" #n, 64, get_field, set_mtrr_base, AT(mtrr_base[n])                                      \
+    }
+#define MTRR_MASK(n)                                                                                                           \
+    {                                                                                                                          \
+        0x00080040 + n, "MtrrPhysMask" #n, 64, get_field, set_mtrr_mask, AT(mtrr_mask[n])                                      \
+    }
+#define MTRR_FIX(name, title, n)                                                                                               \
+    {                                                                                                                          \
+        name, "MtrrFix" title, 64, get_field, set_mtrr_fixed, AT(mtrr_fixed[n])                                                \
+    }
 
 /* clang-format off */
 const struct register_row register_rows[] = {
@@ -405,7 +434,8 @@ const struct register_row register_rows[] = {
     GPR(0x0002000c, "R12", R12), GPR(0x0002000d, "R13", R13), GPR(0x0002000e, "R14", R14), GPR(0x0002000f, "R15", R15),
     {0x00020010, "Rip", 64, get_field, set_field, AT(rip)},
     {0x00020011, "Rflags", 64, get_field, set_rflags, AT(rflags)},
-    XMM(0), XMM(1), XMM(2), XMM(3), XMM(4), XMM(5), XMM(6), XMM(7), XMM(8), XMM(9), XMM(10), XMM(11), XMM(12), XMM(13), XMM(14), XMM(15),
+    XMM(0), XMM(1), XMM(2), XMM(3), XMM(4), XMM(5), XMM(6), XMM(7), XMM(8),
+    XMM(9), XMM(10), XMM(11), XMM(12), XMM(13), XMM(14), XMM(15),
     FP(0), FP(1), FP(2), FP(3), FP(4), FP(5), FP(6), FP(7),
     {0x00030018, "FpControlStatus", 128, get_fp_control, set_fp_control, 0},
     {0x00030019, "XmmControlStatus", 128, get_xmm_control, set_xmm_control, 0},

@@ -1,5 +1,5 @@
-/* A ROM image: read-only below 4 GiB, where a processor starts after reset (SDM 3A §9.1.4), and its last 128 KiB at the end of the first
- * MiB as a PC has them.
+/* A ROM image: read-only below 4 GiB, where a processor starts after reset (SDM 3A §9.1.4), and its last 256 KiB at the end of the first
+ * MiB (a PC has 128 there; a bigger firmware expects its chip set to have copied the rest, and there is none).
  *
  * The copy below 1 MiB is ordinary RAM (shadow RAM, unlocked for good): firmware keeps variables in it, and there is no chip set with
  * locks for it to open. The ROM itself is one read-only overlay a page, which stays for the life of the machine: a restart finds it.
@@ -8,7 +8,7 @@
 
 #include "scenarios/boot_job.h"
 
-enum { ROM_BYTES_MAX = 4 << 20, SHADOW_BYTES_MAX = 128 << 10 };
+enum { ROM_BYTES_MAX = 4 << 20, SHADOW_BYTES_MAX = 256 << 10 };
 #define SHADOW_END 0x100000ULL
 
 /* What a former boot of this machine has placed there. */

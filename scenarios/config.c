@@ -399,6 +399,22 @@ static bool read_devices(struct config_reader *r, const struct yaml_node *n)
                         name->kind == YAML_IS_SCALAR ? quote_text(name->text).text : "\"\"");
 }
 
+/* The name goes to terminals and into traces. */
+static bool read_name(struct config_reader *r, const struct yaml_node *n)
+{
+    enum { NAME_MAX_BYTES = 100 };
+    if (!value_text(&r->value, n, "the scenario's name", &r->scenario->name)) {
+        return false;
+    }
+    for (const char *c = n->text; *c != 0; c++) {
+        if (*c < 0x20 || *c > 0x7e) {
+            return value_refuse(&r->value, n, "the name holds an unprintable byte; write one such as linux/cloud");
+        }
+    }
+    return (n->text[0] != 0 && strlen(n->text) <= NAME_MAX_BYTES) ||
+           value_refuse(&r->value, n, "the name has %zu bytes; from 1 to %d are possible", strlen(n->text), NAME_MAX_BYTES);
+}
+
 static bool read_root(struct config_reader *r)
 {
     struct scenario *s = r->scenario;
@@ -415,7 +431,7 @@ static bool read_root(struct config_reader *r)
     if (name == NULL) {
         return value_refuse(&r->value, root, "no \"scenario\"; give it a name such as linux/cloud");
     }
-    return value_text(&r->value, name, "the scenario's name", &s->name) && read_covers(r, yaml_find(root, "covers")) &&
+    return read_name(r, name) && read_covers(r, yaml_find(root, "covers")) &&
            read_partition(r, yaml_find(root, "partition")) && read_cpu(r, yaml_find(root, "cpu")) &&
            read_cost(r, yaml_find(root, "cost")) && read_times(r, root) && read_guest(r, yaml_find(root, "guest")) &&
            read_devices(r, yaml_find(root, "devices")) &&

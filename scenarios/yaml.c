@@ -371,12 +371,24 @@ static bool read_event(struct reader *r, const yaml_event_t *e)
     }
 }
 
-static bool parse_failed(struct reader *r, const yaml_parser_t *p)
+/* libyaml's reader knows the byte that it could not read, not its line. */
+static yaml_mark_t mark_of_byte(const char *text, size_t bytes, size_t offset)
+{
+    yaml_mark_t at = {0};
+    for (size_t i = 0; i < offset && i < bytes; i++) {
+        at.column = text[i] == '\n' ? 0 : at.column + ((text[i] & 0xc0) != 0x80);
+        at.line += text[i] == '\n';
+    }
+    return at;
+}
+
+static bool parse_failed(struct reader *r, const yaml_parser_t *p, const char *text, size_t bytes)
 {
     const char *problem = p->problem != NULL ? p->problem : "unreadable";
-    if (p->error == YAML_READER_ERROR) { /* it knows a byte offset only; the mark is where scanning stands */
-        return message_at(r->why, r->tree->file, (unsigned)p->mark.line + 1, (unsigned)p->mark.column + 1,
-                          "not YAML: %s near byte %zu; a scenario is UTF-8 text", problem, p->problem_offset);
+    if (p->error == YAML_READER_ERROR) {
+        yaml_mark_t at = mark_of_byte(text, bytes, p->problem_offset);
+        return message_at(r->why, r->tree->file, (unsigned)at.line + 1, (unsigned)at.column + 1,
+                          "not YAML: %s; a scenario is UTF-8 text without control characters", problem);
     }
     return message_at(r->why, r->tree->file, (unsigned)p->problem_mark.line + 1, (unsigned)p->problem_mark.column + 1,
                       "not YAML: %s%s%s; check indentation, quotes and brackets", problem, p->context != NULL ? " " : "",
@@ -395,7 +407,7 @@ static bool read_events(struct reader *r, const char *text, size_t bytes)
     while (ok && more) {
         yaml_event_t e;
         if (!yaml_parser_parse(&parser, &e)) {
-            ok = parse_failed(r, &parser);
+            ok = parse_failed(r, &parser, text, bytes);
             break;
         }
         more = e.type != YAML_STREAM_END_EVENT;

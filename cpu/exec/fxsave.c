@@ -125,6 +125,7 @@ static uint64_t image_address(struct vcpu *v, const struct uop *u, unsigned byte
 /* The image as it stands in memory, for what is not written to stay; a fault is a write's. */
 static void read_for_write(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned bytes, uint8_t *image)
 {
+    x87_check_image(v, u, linear, bytes);
     vp_probe_write(v, linear, bytes);
     x87_load_image(v, u, linear, bytes, image);
 }

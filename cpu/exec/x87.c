@@ -60,7 +60,7 @@ void x87_finish(struct vcpu *v, const struct uop *u, unsigned clear, unsigned ra
 
 void x87_finish_memory(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned raised)
 {
-    unsigned segment = (u->ea & EA_SEGMENT) >> EA_SEGMENT_SHIFT;
+    unsigned segment = u->x >> X87_SEGMENT_SHIFT;
     if (!(u->x & X87_FLAT)) {
         v->s.fpu.fdp = ea_offset(v, u);
     } else {
@@ -231,8 +231,8 @@ static bool emit_escape(struct emit *e, const struct insn *in, const void *argum
     u->s = x->s;
     u->imm = (uint64_t)(in->opcode & 7) << 8 | in->modrm;
     u->x = in->operand_bytes == 2 ? X87_OPERAND_16 : 0;
-    if (in->has_mem && emit_memory(e, in)) {
-        u->x |= X87_FLAT;
+    if (in->has_mem) {
+        u->x |= (uint8_t)(in->mem.segment << X87_SEGMENT_SHIFT) | (emit_memory(e, in) ? X87_FLAT : 0);
     }
     return true;
 }

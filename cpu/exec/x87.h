@@ -89,9 +89,10 @@ static inline void x87_enter_no_wait(struct vcpu *v, const struct uop *u)
 #define X87(op) X87_HANDLER(op, x87_enter)
 #define X87_NO_WAIT(op) X87_HANDLER(op, x87_enter_no_wait)
 
-/* Of an x87 uop: d = ST(i) or enum x87_format, s = the operation's own, x = enum x87_bits, imm = the eleven bits of FOP. */
+/* Of an x87 uop: d = ST(i) or enum x87_format, s = the operation's own, x = enum x87_bits (above them the operand's segment),
+ * imm = the eleven bits of FOP. */
 enum x87_format { X87_F32, X87_F64, X87_F80, X87_I16, X87_I32, X87_I64, X87_BCD };
-enum x87_bits { X87_FLAT = 1, X87_OPERAND_16 = 2, X87_REX_W = 4 };
+enum x87_bits { X87_FLAT = 1, X87_OPERAND_16 = 2, X87_REX_W = 4, X87_SEGMENT_SHIFT = 3 };
 
 /* Linear address of the operand, in any mode. */
 static inline uint64_t x87_address(struct vcpu *v, const struct uop *u, unsigned bytes, enum access access)
@@ -106,7 +107,8 @@ void x87_finish(struct vcpu *v, const struct uop *u, unsigned clear, unsigned ra
 /* The same, for one with a memory operand at `linear`. */
 void x87_finish_memory(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned raised);
 
-/* For images (FSAVE, FXSAVE, XSAVE): nothing is written unless all of it can be. */
+/* For images (FSAVE, FXSAVE, XSAVE): nothing is written unless all of it can be. The check is of canonical addresses. */
+void x87_check_image(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned bytes);
 void x87_load_image(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned bytes, uint8_t *to);
 void x87_store_image(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned bytes, const uint8_t *from);
 

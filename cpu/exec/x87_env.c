@@ -67,7 +67,7 @@ HANDLER(op_x87_wait)
 /* ---- images of more than 64 bytes ---- */
 
 /* In 64-bit mode ea_flat() has checked nothing yet; a stack-based address outside the canonical range is #SS (SDM 3A §6.15). */
-static void check_image(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned bytes)
+void x87_check_image(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned bytes)
 {
     if (v->mode == CODE_64 && !(canonical(v, linear) && canonical(v, linear + bytes - 1))) {
         vp_raise_error(v, (u->ea & EA_SEGMENT) >> EA_SEGMENT_SHIFT == SEG_SS ? VEC_SS : VEC_GP, 0);
@@ -76,13 +76,13 @@ static void check_image(struct vcpu *v, const struct uop *u, uint64_t linear, un
 
 void x87_load_image(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned bytes, uint8_t *to)
 {
-    check_image(v, u, linear, bytes);
+    x87_check_image(v, u, linear, bytes);
     vp_load_bytes(v, linear, to, bytes);
 }
 
 void x87_store_image(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned bytes, const uint8_t *from)
 {
-    check_image(v, u, linear, bytes);
+    x87_check_image(v, u, linear, bytes);
     vp_store_bytes(v, linear, from, bytes);
 }
 

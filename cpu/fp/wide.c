@@ -175,10 +175,11 @@ struct wide wide_divide_small(struct wide a, uint32_t b)
 {
     uint64_t quotient[WIDE_LIMBS + 2];
     uint64_t rest = 0;
-    for (unsigned i = 0; i <= WIDE_LIMBS; i++) {
-        u128 t = (u128)rest << 64 | (i < WIDE_LIMBS ? a.limb[i] : 0);
-        quotient[i] = (uint64_t)(t / b);
-        rest = (uint64_t)(t % b);
+    for (unsigned i = 0; i <= WIDE_LIMBS; i++) { /* half a limb at a time: 64-bit divisions are enough */
+        uint64_t limb = i < WIDE_LIMBS ? a.limb[i] : 0;
+        uint64_t high = rest << 32 | limb >> 32, low = (high % b) << 32 | (uint32_t)limb;
+        quotient[i] = (high / b) << 32 | low / b;
+        rest = low % b;
     }
     quotient[WIDE_LIMBS + 1] = rest != 0;
     return normalise(a.negative, a.exponent, quotient, WIDE_LIMBS + 2);

@@ -273,6 +273,16 @@ Test(aml, package_length_counts_itself)
     cr_expect_eq(a.bytes[2], 107 >> 4);
 }
 
+/* §20.2.5.4: a Buffer's size counts its bytes; an empty template is an end tag. */
+Test(aml, resource_buffers_have_the_size_of_their_descriptors)
+{
+    struct aml a = {.size = 0};
+    aml_resources_end(&a, aml_resources(&a));
+    static const uint8_t expected[] = {0x08, '_', 'C', 'R', 'S', 0x11, 0x47, 0x00, 0x0b, 0x02, 0x00, 0x79, 0x00};
+    cr_assert_eq(a.size, sizeof expected);
+    cr_expect_eq(memcmp(a.bytes, expected, sizeof expected), 0);
+}
+
 /* "PNP0A03" is 0x030AD041, the example that every ACPI namespace shows. */
 Test(aml, eisa_ids_are_compressed_as_everywhere)
 {

@@ -106,7 +106,7 @@ Test(flat, the_local_apic_is_a_virtual_wire)
 
 /* ---- ROM, SDM 3A §9.1.4 ---- */
 
-static uint8_t bios[256 * 1024];
+static uint8_t bios[512 * 1024];
 static struct boot_config rom(size_t size)
 {
     for (size_t i = 0; i < sizeof bios; i += 4) {
@@ -138,9 +138,16 @@ Test(rom, is_read_only_below_4_gib_and_shadowed_below_1_mib)
     }
     cr_expect_not(memory_write(m->memory, gpa(0xffffffff), &zero, 1));
     cr_assert(memory_read(m->memory, gpa(0xe0000), there, sizeof there));
-    cr_expect_arr_eq(there, bios + 128 * 1024, sizeof there);
-    cr_expect_eq(at32(0xdfffc), 0, "the last 128 KiB only");
+    cr_expect_arr_eq(there, bios + sizeof bios - 128 * 1024, sizeof there);
     cr_expect(memory_write(m->memory, gpa(0xe0000), &zero, 1));
+}
+
+Test(rom, a_bigger_rom_shows_its_last_256_kib_below_1_mib)
+{
+    cr_assert_eq(load(rom(512 * 1024)), 0, "%s", why);
+    cr_expect_eq(at32(0xc0000), 0xb105 + 256 * 1024);
+    cr_expect_eq(at32(0xbfffc), 0);
+    cr_expect_eq(at32(0xfff80000), 0xb105);
 }
 
 Test(rom, a_restart_finds_the_rom_again)

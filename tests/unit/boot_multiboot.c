@@ -173,7 +173,7 @@ Test(multiboot, elf_files_that_lie_are_refused)
         const char *words;
     } bad[] = {
         {0, 0x464c457e, "not an ELF file"},
-        {4, 0x00010102, "not an x86 ELF"}, /* 64-bit class with a 386 machine is caught by what follows, too */
+        {4, 0x00010201, "not an x86 ELF"}, /* big-endian */
         {16, 0x00030003, "ELF type 3"},
         {16, 0x00280002, "not an x86 ELF"},
         {28, 0xfffffff0, "lie inside the file"},
@@ -194,9 +194,6 @@ Test(multiboot, elf_files_that_lie_are_refused)
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         make_multiboot(&image);
         put32(image.bytes + bad[i].at, bad[i].value);
-        if (bad[i].at == 4) {
-            image.bytes[5] = 2; /* big-endian */
-        }
         refused(config(), bad[i].words);
     }
 }

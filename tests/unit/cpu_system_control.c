@@ -400,18 +400,14 @@ Test(hypercall, both_instructions_reach_the_hook)
 {
     struct seen seen = {.again = 2, .answer = -1};
     struct cpu_hooks hooks = {.owner = &seen, .hypercall = count_hypercall};
-    GUEST flat = guest_64(VENDOR_AMD, 0), g = guest_create(VENDOR_AMD, &hooks);
-    struct vp_state s = flat.s;
-    uint8_t *low = malloc(0x20000);
-    cr_assert(memory_read(flat.machine->memory, gpa(0), low, 0x20000) && memory_write(g.machine->memory, gpa(0), low, 0x20000));
-    free(low);
-    g.s = s;
+    GUEST plain = guest_64(VENDOR_AMD, 0);
+    GUEST g = guest_twin(&plain, &plain.config, &hooks);
     CODE(&g, CODE0, 0x0f, 0x01, 0xc1, 0x0f, 0x01, 0xd9, 0xf4);
     guest_run(&g);
     EXPECT_HALT_AT(&g, CODE0 + 6);
     cr_expect(seen.calls == 4 && seen.vmcalls == 3 && g.s.gpr[RAX] == 4);
     seen.answer = VEC_GP;
-    g.s = s;
+    g.s = plain.s;
     guest_run(&g);
     EXPECT_EVENT(&g, VEC_GP, 0, CODE0);
 }
@@ -438,7 +434,7 @@ Test(activity, mwait_ends_the_turn)
 /* 3A §9.1.1 table 9-1, power-up column. */
 Test(reset, power_on_state)
 {
-    GUEST g = guest_create(VENDOR_INTEL, NULL);
+    GUEST g = guest_create(VENDOR_INTEL);
     struct vp_state s;
     cpu_reset(g.cpu);
     vp_get_state(g.vp, &s);

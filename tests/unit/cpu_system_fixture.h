@@ -9,7 +9,6 @@
 #define ORRERY_TESTS_CPU_SYSTEM_FIXTURE_H
 
 #include <criterion/criterion.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cpu/lapic.h"
@@ -28,6 +27,7 @@ enum {
 enum { NO_ERROR = -1 };
 
 struct guest {
+    struct cpu_config config;
     struct machine *machine;
     struct cpu *cpu;
     struct vcpu *vp;
@@ -82,17 +82,37 @@ static inline struct segment segment_of(uint16_t selector, unsigned access, unsi
     return (struct segment){.selector = selector, .attributes = (uint16_t)(access | flags << 12), .limit = UINT32_MAX};
 }
 
-static inline struct guest guest_create(enum cpu_vendor vendor, const struct cpu_hooks *hooks)
+static inline struct guest guest_blank(const struct cpu_config *config, const struct cpu_hooks *hooks)
 {
-    struct guest g = {0};
+    struct guest g = {.config = *config};
     const char *why = NULL;
     g.machine = machine_create(16 << 20, 1000000000, 1, &why);
     cr_assert_not_null(g.machine, "%s", why);
-    struct cpu_config config = {.cost = cost_table_by_name("ipc1"), .vps = 1, .seed = 1};
-    cr_assert(cpu_model_init(&config.model, "v2", vendor, 1000000000, 1));
-    g.cpu = cpu_create(g.machine, &config, hooks);
+    g.cpu = cpu_create(g.machine, config, hooks);
     g.vp = cpu_vp(g.cpu, 0);
     vp_get_state(g.vp, &g.s);
+    return g;
+}
+
+/* Another machine with the same registers and the same first megabyte, in a configuration of its own. */
+static inline struct guest guest_twin(const struct guest *of, const struct cpu_config *config, const struct cpu_hooks *hooks)
+{
+    struct guest g = guest_blank(config, hooks);
+    uint8_t page[PAGE_BYTES];
+    for (uint64_t at = 0; at < 1 << 20; at += sizeof page) {
+        cr_assert(memory_read(of->machine->memory, gpa(at), page, sizeof page));
+        cr_assert(memory_write(g.machine->memory, gpa(at), page, sizeof page));
+    }
+    g.s = of->s;
+    return g;
+}
+
+/* Tables as the map says; registers as after power-on but for GDTR. */
+static inline struct guest guest_create(enum cpu_vendor vendor)
+{
+    struct cpu_config config = {.cost = cost_table_by_name("ipc1"), .vps = 1, .seed = 1};
+    cr_assert(cpu_model_init(&config.model, "v2", vendor, 1000000000, 1));
+    struct guest g = guest_blank(&config, NULL);
     for (unsigned i = 0; i < 256; i++) {
         poke(&g, handler(i), 0xf4, 1);
     }
@@ -143,7 +163,7 @@ static inline void set_flat(struct guest *g, unsigned cpl, uint16_t cs, unsigned
 /* 64-bit mode: the first 16 MiB identity-mapped for all, 2 MiB pages. */
 static inline struct guest guest_64(enum cpu_vendor vendor, unsigned cpl)
 {
-    struct guest g = guest_create(vendor, NULL);
+    struct guest g = guest_create(vendor);
     poke(&g, TABLES, (TABLES + 0x1000) | 7, 8);
     poke(&g, TABLES + 0x1000, (TABLES + 0x2000) | 7, 8);
     for (unsigned i = 0; i < 8; i++) {
@@ -168,7 +188,7 @@ static inline struct guest guest_64(enum cpu_vendor vendor, unsigned cpl)
 /* 32-bit protected mode, no paging. */
 static inline struct guest guest_32(unsigned cpl)
 {
-    struct guest g = guest_create(VENDOR_INTEL, NULL);
+    struct guest g = guest_create(VENDOR_INTEL);
     for (unsigned i = 0; i < 256; i++) {
         poke(&g, IDT + 8 * i, make_gate(SEL_CODE0_32, handler(i), 0x8e, 0), 8);
     }
@@ -201,7 +221,7 @@ static inline struct guest guest_v86(unsigned iopl)
 /* Real mode: code at 2000:0000 (CODE0), stack 4000:1000, IVT at IDT with handlers as everywhere. */
 static inline struct guest guest_16(void)
 {
-    struct guest g = guest_create(VENDOR_INTEL, NULL);
+    struct guest g = guest_create(VENDOR_INTEL);
     for (unsigned i = 0; i < 256; i++) {
         poke(&g, IDT + 4 * i, handler(i), 4); /* 0000:handler */
     }

@@ -242,6 +242,57 @@ Test(pic, special_mask_mode_lets_lower_levels_through)
     rig_destroy(r);
 }
 
+/* The PM timer's SCI, line 9, by the RTC: an update sets RTC_STS. */
+static void irq9(struct rig *r)
+{
+    ports_out(r->machine->ports, 0x602, 2, 0x0400);
+}
+
+/* "Special fully nested mode": the slave interrupts its own service at the master. */
+Test(pic, special_fully_nested_master_lets_the_slave_interrupt_itself)
+{
+    for (unsigned nested = 0; nested < 2; nested++) {
+        struct rig *r = rig_create();
+        initialise_with(r, 0x11, nested ? 0x11 : 0x01);
+        irq8(r, true);
+        irq9(r);
+        out8(r, SLAVE + 1, 0x01);
+        cr_expect_eq(acknowledge(r), 0x39);
+        out8(r, SLAVE + 1, 0x00);
+        cr_expect_eq(acknowledge(r), nested ? 0x38 : 0x37, "line 8 is above line 9");
+        rig_destroy(r);
+    }
+}
+
+/* The slave drops INT during the acknowledge, so that its next request is an edge at the master. */
+Test(pic, two_requests_of_the_slave_are_two_edges_at_the_master)
+{
+    struct rig *r = rig_create();
+    initialise_with(r, 0x11, 0x03);
+    irq8(r, true);
+    irq9(r);
+    cr_expect_eq(acknowledge(r), 0x38);
+    cr_expect_eq(acknowledge(r), 0x39);
+    cr_expect_eq(acknowledge(r), 0x37);
+    rig_destroy(r);
+}
+
+Test(pic, rotate_in_auto_eoi_makes_the_served_level_the_lowest)
+{
+    for (unsigned rotate = 0; rotate < 2; rotate++) {
+        struct rig *r = rig_create();
+        initialise_with(r, 0x11, 0x03);
+        out8(r, MASTER, rotate ? 0x80 : 0x00);
+        irq3(r, true);
+        acknowledge(r);
+        irq3(r, false);
+        irq3(r, true);
+        irq4(r, true);
+        cr_expect_eq(acknowledge(r), rotate ? 0x34 : 0x33);
+        rig_destroy(r);
+    }
+}
+
 Test(pic, a_poll_is_an_acknowledge_by_reading)
 {
     struct rig *r = initialised();

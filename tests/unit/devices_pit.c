@@ -269,6 +269,16 @@ Test(pit, count_0_means_65536)
     rig_destroy(r);
 }
 
+/* The sheet forbids a count of 1 in modes 2 and 3; here it is the nearest legal one. */
+Test(pit, count_1_of_a_rate_generator_is_taken_as_2)
+{
+    struct rig *r = rig_create();
+    program(r, 0x34, 1);
+    run_to(r, cycle_of(r, 1 + 2000));
+    cr_expect_eq(r->rises[0], 1000);
+    rig_destroy(r);
+}
+
 Test(pit, a_bcd_counter_counts_in_decimal)
 {
     struct rig *r = rig_create();

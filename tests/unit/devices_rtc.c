@@ -153,6 +153,19 @@ Test(rtc, a_guest_sets_the_clock)
     rig_destroy(r);
 }
 
+/* The chip counts the days of the week by themselves, from where the guest set them. */
+Test(rtc, the_day_of_the_week_goes_on_from_what_was_written)
+{
+    struct rig *r = rig_create();
+    set(r, WEEKDAY, 2);
+    expect_time(r, "2026-01-01 00:00:00 day 2");
+    run_to(r, 86400 * GHZ);
+    expect_time(r, "2026-01-02 00:00:00 day 3");
+    run_to(r, 6 * 86400 * GHZ);
+    expect_time(r, "2026-01-07 00:00:00 day 1");
+    rig_destroy(r);
+}
+
 /* Divider reset (A[6:5] = 11): "the first update occurs one-half second later". */
 Test(rtc, the_first_update_after_a_divider_reset_comes_in_half_a_second)
 {

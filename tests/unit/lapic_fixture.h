@@ -46,8 +46,7 @@ static inline struct bench *bench_with(enum cpu_vendor vendor, unsigned vps, uin
     for (; features && *features; features++) {
         cr_assert(cpu_model_set(&config.model, *features, true, &why), "%s", why);
     }
-    struct cpu_hooks hooks = {
-        .owner = b, .eoi = bench_eoi, .extint_acknowledge = bench_extint, .activity = bench_activity};
+    struct cpu_hooks hooks = {.owner = b, .eoi = bench_eoi, .extint_acknowledge = bench_extint, .activity = bench_activity};
     b->cpu = cpu_create(b->m, &config, &hooks);
     return b;
 }

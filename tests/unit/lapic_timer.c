@@ -1,7 +1,16 @@
 /* The local APIC timer against a counter that counts: one-shot, periodic, TSC deadline. SDM 3A §10.5.4. */
 #include "lapic_fixture.h"
 
-enum { LVT_TIMER_REG = 0x320, INITIAL = 0x380, CURRENT = 0x390, DIVIDE = 0x3e0, VECTOR = 0xec, PERIODIC = 1 << 17, DEADLINE = 1 << 18, MASKED = 1 << 16 };
+enum {
+    LVT_TIMER_REG = 0x320,
+    INITIAL = 0x380,
+    CURRENT = 0x390,
+    DIVIDE = 0x3e0,
+    VECTOR = 0xec,
+    PERIODIC = 1 << 17,
+    DEADLINE = 1 << 18,
+    MASKED = 1 << 16
+};
 
 /* Adds the input rate at every cycle and ticks when a whole tick has gathered: no division, no formula. */
 struct counter {

@@ -175,6 +175,7 @@ Test(state, frame_must_hold_what_its_section_says_and_ask_for_little_memory)
     size_t n = ZSTD_compressCCtx(c, frame, sizeof frame, raw, sizeof raw, 1);
     cr_expect(restore_frame(1000, frame, n, 1000));
     cr_expect_not(restore_frame(1001, frame, n, 1001), "less than it says");
+    cr_expect_not(restore_frame(1001, frame, n, 1000), "less than it says, and not read to its end");
     cr_expect_not(restore_frame(UINT64_MAX, frame, n, 1001), "far less");
     cr_expect_not(restore_frame(999, frame, n, 999), "more than it says");
     cr_expect_not(restore_frame(1000, frame, n - 1, 1000), "a torn frame");
@@ -444,6 +445,7 @@ Test(machine_state, comes_back_whole)
     struct machine *a = lived_in(), *b = fresh(MIB, 3);
     memory_write(b->memory, gpa(0x8888), "old bytes vanish", 16);
     overlay_place(b->memory, 2, gpa(0x9000));
+    memory_digest(b->memory); /* as in the midst of a chain */
     size_t la, lb;
     uint8_t *fa = save_machine(a, &la);
     cr_expect(restore_machine(b, fa, la));

@@ -160,10 +160,11 @@ Test(ring, keeps_the_last_oldest_first)
     trace_listen(s.t, &rows[PING], ring_note, r);
     for (unsigned i = 0; i < 10; i++) {
         cr_expect_eq(ring_count(r), i < 4 ? i : 4);
-        TRACE(s.t, ping, 0, i);
+        TRACE(s.t, ping, 0, 100 + i);
+        cr_expect_eq(ring_at(r, 0)->values[0], i < 4 ? 100 : 100 + i - 3);
     }
     for (unsigned i = 0; i < 4; i++) {
-        cr_expect_eq(ring_at(r, i)->values[0], 6 + i);
+        cr_expect_eq(ring_at(r, i)->values[0], 106 + i);
     }
     cr_expect_null(ring_at(r, 4));
     ring_destroy(r);
@@ -332,6 +333,39 @@ Test(ctf, digest_and_reading_are_the_same_for_every_packet_size)
     free(tb);
     remove_directory(a);
     remove_directory(b);
+}
+
+static uint64_t number_at(const char *bytes, size_t at)
+{
+    uint64_t value;
+    memcpy(&value, bytes + at, 8);
+    return value;
+}
+
+/* CTF 1.8 §5: sizes in bits, numbers without gaps, one packet after the other in time. */
+Test(ctf, packets_fill_the_file_in_order)
+{
+    char directory[32], *bytes;
+    new_directory(directory);
+    perform(directory, CTF_PACKET_BYTES_MIN);
+    size_t end = read_file(directory, "events", &bytes), at = 0;
+    uint64_t number = 0, latest = 0;
+    for (; at < end; number++) {
+        uint64_t bits = number_at(bytes, at + 24), first = number_at(bytes, at + 40), last = number_at(bytes, at + 48);
+        cr_assert_eq(memcmp(bytes + at, "\xc1\x1f\xfc\xc1", 4), 0);
+        cr_assert_eq(memcmp(bytes + at + 4, base.uuid, 16), 0);
+        cr_assert_eq(number_at(bytes, at + 32), bits, "no padding");
+        cr_assert(bits % 8 == 0 && bits / 8 <= CTF_PACKET_BYTES_MIN && bits / 8 <= end - at);
+        cr_assert(latest <= first && first <= last);
+        cr_assert_eq(number_at(bytes, at + 56), 0, "nothing is ever lost");
+        cr_assert_eq(number_at(bytes, at + 64), number);
+        latest = last;
+        at += bits / 8;
+    }
+    cr_expect_eq(at, end);
+    cr_expect_gt(number, 10);
+    free(bytes);
+    remove_directory(directory);
 }
 
 /* ctf.h and the format at the head of ctf.c: event id, cycle, VP, fields. */

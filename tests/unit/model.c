@@ -71,9 +71,10 @@ Test(model, every_feature_of_every_model_shows_at_its_bit)
 /* x86-64-v2 of the psABI, and the list of the processor's description. */
 Test(model, v2_has_its_list_and_nothing_of_v3)
 {
-    static const char *const list[] = {"cmov",   "cx8",  "fpu",    "fxsr", "mmx",     "syscall", "sse",   "sse2",  "cx16",    "lahf_lm",
-                                       "popcnt", "sse3", "sse4_1", "ssse3", "sse4_2",  "rdtscp",  "nx",    "pdpe1gb", "fsgsbase", "smep",
-                                       "smap",   "umip", "pcid",   "invpcid", "xsave", "arat",    "monitor", "rdrand", "rdseed"};
+    static const char *const list[] = {"cmov",  "cx8",     "fpu",      "fxsr",   "mmx",    "syscall", "sse",    "sse2",
+                                       "cx16",  "lahf_lm", "popcnt",   "sse3",   "sse4_1", "ssse3",   "sse4_2", "rdtscp",
+                                       "nx",    "pdpe1gb", "fsgsbase", "smep",   "smap",   "umip",    "pcid",   "invpcid",
+                                       "xsave", "arat",    "monitor",  "rdrand", "rdseed"};
     for (unsigned vendor = 0; vendor < 2; vendor++) {
         struct cpu_model m = model("v2", vendor, 1);
         for (size_t i = 0; i < ARRAY_COUNT(list); i++) {
@@ -83,7 +84,8 @@ Test(model, v2_has_its_list_and_nothing_of_v3)
             }
             cr_expect(found, "%s", list[i]);
         }
-        cr_expect_eq(leaf_of(&m, 1, 0).ecx & (1u << 28 | 1u << 12 | 1u << 29 | 1u << 5 | 1u << 31), 0u, "AVX, FMA, F16C, VMX, hypervisor");
+        cr_expect_eq(leaf_of(&m, 1, 0).ecx & (1u << 28 | 1u << 12 | 1u << 29 | 1u << 5 | 1u << 31), 0u,
+                     "AVX, FMA, F16C, VMX, hypervisor");
         cr_expect_eq(leaf_of(&m, 7, 0).ebx & (1u << 5 | 1u << 3 | 1u << 8 | 1u << 16), 0u, "AVX2, BMI, AVX-512");
         cr_expect_eq(leaf_of(&m, 0x80000001, 0).ecx & (1u << 2 | 1u << 5), 0u, "SVM, LZCNT");
     }
@@ -146,7 +148,8 @@ Test(model, xsave_leaf_has_the_legacy_area_and_header)
     cr_expect(is_zero(leaf_of(&m, 0xd, 2)), "no AVX state");
 }
 
-/* SDM 2A CPUID: leaves beyond the last are the last basic leaf's on Intel; APM 3: zeros. The hypervisor's range is empty here. */
+/* SDM 2A CPUID: leaves beyond the last are the last basic leaf's on Intel; APM 3: zeros. The hypervisor's range is empty here.
+ */
 Test(model, unknown_leaves_answer_as_the_vendor_does)
 {
     static const uint32_t unknown[] = {0x20, 0x7fffffff, 0x80000022, 0x8fffffff, 0xc0000000, 0xffffffff};
@@ -323,7 +326,8 @@ Test(model, random_switching_keeps_x86_64_consistent)
         const char *why;
         x = x * 6364136223846793005ULL + 1442695040888963407ULL;
         cpu_model_set(&m, cpu_feature_name((x >> 33) % FEATURES), x >> 62 & 1, &why);
-        cr_expect(!model_has(&m, FEAT_SSE42) || (model_has(&m, FEAT_SSE2) && model_has(&m, FEAT_FXSR) && model_has(&m, FEAT_POPCNT)));
+        cr_expect(!model_has(&m, FEAT_SSE42) ||
+                  (model_has(&m, FEAT_SSE2) && model_has(&m, FEAT_FXSR) && model_has(&m, FEAT_POPCNT)));
         cr_expect(!model_has(&m, FEAT_INVPCID) || (model_has(&m, FEAT_PCID) && model_has(&m, FEAT_LM)));
         cr_expect(!model_has(&m, FEAT_X2APIC) || model_has(&m, FEAT_APIC));
     }

@@ -20,7 +20,8 @@ Test(msr, rows_are_sorted_unique_and_cited)
         cr_expect(i == 0 || msr_rows[i - 1].index < msr_rows[i].index, "%s", msr_rows[i].name);
         cr_expect(strstr(msr_rows[i].section, "SDM") || strstr(msr_rows[i].section, "APM"), "%s", msr_rows[i].name);
         cr_expect_eq(msr_rows[i].reset & msr_rows[i].reserved, 0u, "%s", msr_rows[i].name);
-        cr_expect(msr_rows[i].access != MSR_RW || msr_rows[i].field != MSR_NO_FIELD || msr_rows[i].write, "%s", msr_rows[i].name);
+        cr_expect(msr_rows[i].access != MSR_RW || msr_rows[i].field != MSR_NO_FIELD || msr_rows[i].write, "%s",
+                  msr_rows[i].name);
     }
 }
 
@@ -30,7 +31,8 @@ static bool shown(const struct vcpu *v, const struct msr_row *row)
     return vendor && (row->feature == MSR_ALWAYS || vp_has(v, row->feature));
 }
 
-/* Each row, with everything on: readable unless write-only, reset value, reserved bits and read-only raise #GP and change nothing. */
+/* Each row, with everything on: readable unless write-only, reset value, reserved bits and read-only raise #GP and change
+ * nothing. */
 static void walk(enum cpu_vendor vendor)
 {
     static const char *const on[] = {"mtrr", "tsc_adjust", "tsc_deadline", "x2apic", NULL};
@@ -76,7 +78,8 @@ Test(msr, every_row_keeps_its_rules_on_intel)
 /* What nobody knows raises #GP; operating systems probe for it. */
 Test(msr, unknown_indices_raise_gp)
 {
-    static const uint32_t unknown[] = {0x0, 0x11, 0x3a, 0xce, 0x140, 0x186, 0x800, 0x83f, 0x40000000, 0x400001ff, 0xc0010000, 0xc0010020, 0xffffffff};
+    static const uint32_t unknown[] = {0x0,   0x11,       0x3a,       0xce,       0x140,      0x186,     0x800,
+                                       0x83f, 0x40000000, 0x400001ff, 0xc0010000, 0xc0010020, 0xffffffff};
     struct bench *b = bench_with(VENDOR_AMD, 1, GHZ, NULL);
     for (size_t i = 0; i < ARRAY_COUNT(unknown); i++) {
         uint64_t value;
@@ -184,7 +187,8 @@ Test(msr, tsc_and_its_adjustment_move_together)
     bench_destroy(b);
 }
 
-/* SDM 4: fast strings are on, BTS and PEBS are not available, MONITOR is; bit 34 (NX disable) reads 0 before any handler exists. */
+/* SDM 4: fast strings are on, BTS and PEBS are not available, MONITOR is; bit 34 (NX disable) reads 0 before any handler
+ * exists. */
 Test(msr, misc_enable_is_calm)
 {
     struct bench *b = bench_with(VENDOR_INTEL, 1, GHZ, NULL);

@@ -69,13 +69,38 @@ Test(registers, names_are_those_of_the_tlfs)
         uint32_t name;
         const char *title;
     } names[] = {
-        {0x00010002, "PendingInterruption"}, {0x00010003, "InterruptState"}, {0x00020003, "Rbx"}, {0x00020004, "Rsp"},
-        {0x00020006, "Rsi"}, {0x0002000f, "R15"}, {0x00020010, "Rip"}, {0x00020011, "Rflags"}, {0x0003000f, "Xmm15"},
-        {0x00030017, "FpMmx7"}, {0x00030018, "FpControlStatus"}, {0x00030019, "XmmControlStatus"}, {0x00040000, "Cr0"},
-        {0x00040003, "Cr4"}, {0x00040005, "Xfem"}, {0x00050005, "Dr7"}, {0x00060000, "Es"}, {0x00060001, "Cs"}, {0x00060007, "Tr"},
-        {0x00070000, "Idtr"}, {0x00070001, "Gdtr"}, {0x00080001, "Efer"}, {0x00080002, "KernelGsBase"}, {0x00080004, "Pat"},
-        {0x00080006, "SysenterRip"}, {0x00080007, "SysenterRsp"}, {0x0008000b, "Sfmask"}, {0x0008000d, "MtrrCap"},
-        {0x00080017, "MtrrPhysBase7"}, {0x00080040, "MtrrPhysMask0"}, {0x0008007a, "MtrrFix4kF8000"}, {0x000800a0, "MsrIa32MiscEnable"},
+        {0x00010002, "PendingInterruption"},
+        {0x00010003, "InterruptState"},
+        {0x00020003, "Rbx"},
+        {0x00020004, "Rsp"},
+        {0x00020006, "Rsi"},
+        {0x0002000f, "R15"},
+        {0x00020010, "Rip"},
+        {0x00020011, "Rflags"},
+        {0x0003000f, "Xmm15"},
+        {0x00030017, "FpMmx7"},
+        {0x00030018, "FpControlStatus"},
+        {0x00030019, "XmmControlStatus"},
+        {0x00040000, "Cr0"},
+        {0x00040003, "Cr4"},
+        {0x00040005, "Xfem"},
+        {0x00050005, "Dr7"},
+        {0x00060000, "Es"},
+        {0x00060001, "Cs"},
+        {0x00060007, "Tr"},
+        {0x00070000, "Idtr"},
+        {0x00070001, "Gdtr"},
+        {0x00080001, "Efer"},
+        {0x00080002, "KernelGsBase"},
+        {0x00080004, "Pat"},
+        {0x00080006, "SysenterRip"},
+        {0x00080007, "SysenterRsp"},
+        {0x0008000b, "Sfmask"},
+        {0x0008000d, "MtrrCap"},
+        {0x00080017, "MtrrPhysBase7"},
+        {0x00080040, "MtrrPhysMask0"},
+        {0x0008007a, "MtrrFix4kF8000"},
+        {0x000800a0, "MsrIa32MiscEnable"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
         cr_expect_str_eq(row_of(names[i].name)->title, names[i].title);
@@ -93,7 +118,8 @@ Test(registers, accepted_values_come_back_and_refused_ones_change_nothing)
             struct vp_state s = fresh(), before = s;
             uint64_t mask = prng_next(&r) & prng_next(&r) & prng_next(&r);
             struct register_value now = row->get(&s, row->argument);
-            struct register_value v = {now.low ^ (prng_next(&r) & mask) >> (round % 64), now.high ^ (prng_next(&r) & mask) >> (round % 61)};
+            struct register_value v = {now.low ^ (prng_next(&r) & mask) >> (round % 64),
+                                       now.high ^ (prng_next(&r) & mask) >> (round % 61)};
             if (row->bits == 64 && round % 8 != 0) {
                 v.high = 0;
             }
