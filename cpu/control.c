@@ -1,7 +1,7 @@
 /* Control registers, EFER and XCR0: which writes are legal, and what each brings about.
  *
- * SDM 3A §2.5 Control Registers, §4.1 (paging modes), §9.8.5 (activating IA-32e mode), SDM 2B MOV to control registers; XSETBV in 2C.
- * Every check precedes every effect. Bits of features that the model lacks are reserved.
+ * SDM 3A §2.5 Control Registers, §4.1 (paging modes), §9.8.5 (activating IA-32e mode), SDM 2B MOV to control registers; XSETBV
+ * in 2C. Every check precedes every effect. Bits of features that the model lacks are reserved.
  */
 #include "cpu/segment.h"
 
@@ -103,24 +103,15 @@ static const struct {
     uint64_t bits;
     enum cpu_feature feature;
 } cr4_features[] = {
-    {CR4_VME | CR4_PVI, FEAT_VME},
-    {CR4_TSD, FEAT_TSC},
-    {CR4_DE, FEAT_DE},
-    {CR4_PSE, FEAT_PSE},
-    {CR4_PAE, FEAT_PAE},
-    {CR4_PGE, FEAT_PGE},
-    {CR4_OSFXSR, FEAT_FXSR},
-    {CR4_OSXMMEXCPT, FEAT_SSE},
-    {CR4_UMIP, FEAT_UMIP},
-    {CR4_LA57, FEAT_LA57},
-    {CR4_FSGSBASE, FEAT_FSGSBASE},
-    {CR4_PCIDE, FEAT_PCID},
-    {CR4_OSXSAVE, FEAT_XSAVE},
-    {CR4_SMEP, FEAT_SMEP},
-    {CR4_SMAP, FEAT_SMAP},
+    {CR4_VME | CR4_PVI, FEAT_VME}, {CR4_TSD, FEAT_TSC},           {CR4_DE, FEAT_DE},
+    {CR4_PSE, FEAT_PSE},           {CR4_PAE, FEAT_PAE},           {CR4_PGE, FEAT_PGE},
+    {CR4_OSFXSR, FEAT_FXSR},       {CR4_OSXMMEXCPT, FEAT_SSE},    {CR4_UMIP, FEAT_UMIP},
+    {CR4_LA57, FEAT_LA57},         {CR4_FSGSBASE, FEAT_FSGSBASE}, {CR4_PCIDE, FEAT_PCID},
+    {CR4_OSXSAVE, FEAT_XSAVE},     {CR4_SMEP, FEAT_SMEP},         {CR4_SMAP, FEAT_SMAP},
 };
 
-/* PCE comes with RDPMC, which every processor here has (and no counters). MCE is reserved: no machine-check feature is shown. */
+/* PCE comes with RDPMC, which every processor here has (and no counters). MCE is reserved: no machine-check feature is shown.
+ */
 static uint64_t cr4_allowed(const struct vcpu *v)
 {
     uint64_t allowed = CR4_PCE;

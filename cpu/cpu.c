@@ -113,6 +113,7 @@ void cpu_reset(struct cpu *c)
         struct vcpu *v = c->vps[i];
         lapic_reset(v, false);
         vp_init_reset(v, true);
+        msr_reset(v);
         v->attention = true;
         v->yielded = v->stop_requested = false;
         vp_derive(v);

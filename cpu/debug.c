@@ -1,7 +1,8 @@
 /* Debug registers: access, and which breakpoints an access, a port or an instruction fetch hits.
  *
  * SDM 3A chapter 17: §17.2.1-17.2.4 (registers), §17.2.5 (breakpoint fields), §17.2.6 (64-bit). Bits that are fixed read as the
- * manual's reset values; RTM and bus-lock bits do not exist here. Only breakpoints that DR7 enables report (the text allows more).
+ * manual's reset values; RTM and bus-lock bits do not exist here. Only breakpoints that DR7 enables report (the text allows
+ * more).
  */
 #include "cpu/segment.h"
 

@@ -2,22 +2,23 @@
  *
  * SDM 3A chapter 6, §20.1.4 (real mode), §20.3 (v86), §6.14 (64-bit); SDM 2A INT n ("Operation").
  *
- * deliver() does one event and may fault by longjmp; up to its last lines it has changed nothing but bytes below the stack pointer.
- * Instructions (INT n ...) let such a fault go to the run loop. Events that come by themselves catch it here and deliver in its place what
- * 3A §6.15 table 6-5 says: that, a double fault, or shutdown.
+ * deliver() does one event and may fault by longjmp; up to its last lines it has changed nothing but bytes below the stack
+ * pointer. Instructions (INT n ...) let such a fault go to the run loop. Events that come by themselves catch it here and
+ * deliver in its place what 3A §6.15 table 6-5 says: that, a double fault, or shutdown.
  *
- * Left open by the text and chosen: an alignment check that delivery raises again and again (possible only at CPL 3) ends in shutdown.
+ * Left open by the text and chosen: an alignment check that delivery raises again and again (possible only at CPL 3) ends in
+ * shutdown.
  */
 #include <string.h>
 
 #include "cpu/segment.h"
 
 enum event_kind {
-    EVENT_EXCEPTION,   /* found by the processor */
-    EVENT_EXTERNAL,    /* interrupt or NMI */
-    EVENT_INT_N,       /* gate DPL counts; in v86 IOPL and the redirection bitmap too */
+    EVENT_EXCEPTION,    /* found by the processor */
+    EVENT_EXTERNAL,     /* interrupt or NMI */
+    EVENT_INT_N,        /* gate DPL counts; in v86 IOPL and the redirection bitmap too */
     EVENT_INT3_OR_INTO, /* gate DPL counts */
-    EVENT_INT1,        /* ICEBP: nothing counts */
+    EVENT_INT1,         /* ICEBP: nothing counts */
 };
 struct event {
     struct fault f;
@@ -162,7 +163,7 @@ static void deliver_long(struct vcpu *v, const struct event *e)
         vp_raise_error(v, VEC_GP, idt_error(e));
     }
     uint64_t at = v->s.idtr.base + e->f.vector * 16u;
-    uint64_t gate = sys_load(v, at, 8), high = sys_load(v, at + 8, 8);
+    uint64_t gate = sys_load64(v, at), high = sys_load64(v, at + 8);
     check_gate(v, e, gate, 1 << TYPE_INTERRUPT_GATE | 1 << TYPE_TRAP_GATE);
     struct descriptor cs;
     uint16_t selector = (uint16_t)(gate >> 16);
@@ -327,7 +328,8 @@ static bool fault_combine(const struct fault *first, struct fault *second)
     return true;
 }
 
-/* What RF is in the pushed flags: set for faults (3A §17.3.1.1), but a #DB has set or left it as it must be; aborts leave it. */
+/* What RF is in the pushed flags: set for faults (3A §17.3.1.1), but a #DB has set or left it as it must be; aborts leave it.
+ */
 static uint64_t flags_of_exception(const struct vcpu *v, uint8_t vector)
 {
     bool fault = vector != VEC_DB && vector != VEC_DF && vector != VEC_MC;
@@ -499,7 +501,9 @@ void vp_init_reset(struct vcpu *v, bool power_on)
     s->nmi_blocked = s->nmi_pending = false;
     s->pending_db = 0;
     s->monitor_armed = false;
-    s->sipi_pending = s->init_pending = false;
+    s->init_pending = false;
+    s->sipi_pending =
+        s->sipi_pending && !power_on; /* one that came after the INIT still counts; older ones are gone (lapic_bus.c) */
     lapic_reset(v, !power_on);
     if (power_on) {
         bsp = v->lapic.base_msr >> 8 & 1;

@@ -1,7 +1,7 @@
 /* Far transfers: JMP, CALL and RET between code segments, in every mode, directly and through call gates, task gates and TSSs.
  *
- * SDM 2A CALL and JMP, 2B RET ("Operation"); 3A §5.8 Privilege Level Checking When Transferring Program Control. Pushes are checked
- * (limit and pages) before the first byte is written; CS, RIP, SS and RSP change last. Interrupt returns are in iret.c.
+ * SDM 2A CALL and JMP, 2B RET ("Operation"); 3A §5.8 Privilege Level Checking When Transferring Program Control. Pushes are
+ * checked (limit and pages) before the first byte is written; CS, RIP, SS and RSP change last. Interrupt returns are in iret.c.
  */
 #include "cpu/segment.h"
 
@@ -50,7 +50,8 @@ static void push_return(struct vcpu *v, unsigned bytes, uint16_t cs, uint64_t ri
 static void check_direct(struct vcpu *v, uint16_t selector, const struct descriptor *cs)
 {
     unsigned dpl = attributes_dpl(cs->attributes);
-    bool allowed = attributes_conforming(cs->attributes) ? dpl <= v->s.cpl : selector_rpl(selector) <= v->s.cpl && dpl == v->s.cpl;
+    bool allowed =
+        attributes_conforming(cs->attributes) ? dpl <= v->s.cpl : selector_rpl(selector) <= v->s.cpl && dpl == v->s.cpl;
     if (!allowed || (code_is_64(v, cs) && (cs->attributes & ATTR_DB))) {
         vp_raise_error(v, VEC_GP, selector_error(selector));
     }
@@ -59,8 +60,8 @@ static void check_direct(struct vcpu *v, uint16_t selector, const struct descrip
     }
 }
 
-static void direct(struct vcpu *v, enum far_kind kind, uint16_t selector, struct descriptor *cs, uint64_t offset, unsigned operand_bytes,
-                   uint64_t next_rip)
+static void direct(struct vcpu *v, enum far_kind kind, uint16_t selector, struct descriptor *cs, uint64_t offset,
+                   unsigned operand_bytes, uint64_t next_rip)
 {
     check_direct(v, selector, cs);
     if (kind == FAR_CALL) {
@@ -206,7 +207,8 @@ static void to_task(struct vcpu *v, enum far_kind kind, uint16_t selector, const
 
 /* ---- the three instructions ---- */
 
-static void far_transfer(struct vcpu *v, enum far_kind kind, uint16_t selector, uint64_t offset, unsigned operand_bytes, uint64_t next_rip)
+static void far_transfer(struct vcpu *v, enum far_kind kind, uint16_t selector, uint64_t offset, unsigned operand_bytes,
+                         uint64_t next_rip)
 {
     if (!vp_protected(v) || vp_v86(v)) {
         check_real_offset(v, offset);
@@ -263,7 +265,8 @@ void far_call(struct vcpu *v, uint16_t selector, uint64_t offset, unsigned opera
 }
 
 /* SDM 2B RET, far. */
-static void return_outer(struct vcpu *v, uint16_t selector, struct descriptor *cs, uint64_t rip, unsigned bytes, uint16_t pop_bytes)
+static void return_outer(struct vcpu *v, uint16_t selector, struct descriptor *cs, uint64_t rip, unsigned bytes,
+                         uint16_t pop_bytes)
 {
     unsigned cpl = selector_rpl(selector);
     uint64_t rsp = stack_peek(v, 2 * bytes + pop_bytes, bytes);

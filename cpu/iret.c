@@ -1,7 +1,7 @@
 /* IRET, IRETD, IRETQ: return from an interrupt in every mode.
  *
- * SDM 2A IRET ("Operation"). Everything is read and checked first; flags, segments and pointers change last. NMIs are unblocked even by an IRET
- * that faults (3A §6.7.1; the VMX chapter says so of blocking by NMI).
+ * SDM 2A IRET ("Operation"). Everything is read and checked first; flags, segments and pointers change last. NMIs are unblocked
+ * even by an IRET that faults (3A §6.7.1; the VMX chapter says so of blocking by NMI).
  */
 #include "cpu/segment.h"
 
@@ -98,13 +98,22 @@ static void iret_task(struct vcpu *v, uint64_t next_rip)
     task_switch(v, link, TASK_IRET, next_rip, NULL);
 }
 
-/* To another privilege, or any return in 64-bit mode: SS and RSP are popped too. */
-static void iret_with_stack(struct vcpu *v, unsigned bytes, uint64_t rip, uint16_t selector, struct descriptor *cs, uint64_t flags)
+enum { FRAME_RIP, FRAME_CS, FRAME_FLAGS, FRAME_RSP, FRAME_SS, FRAME_WORDS };
+
+static void frame_load(struct vcpu *v, uint64_t *frame, unsigned first, unsigned count, unsigned bytes)
 {
+    for (unsigned i = first; i < first + count; i++) {
+        frame[i] = stack_peek(v, i * bytes, bytes);
+    }
+}
+
+/* To another privilege, or any return in 64-bit mode: SS and RSP are popped too. */
+static void iret_with_stack(struct vcpu *v, unsigned bytes, const uint64_t *frame, struct descriptor *cs)
+{
+    uint16_t selector = (uint16_t)frame[FRAME_CS], new_ss = (uint16_t)frame[FRAME_SS];
+    uint64_t rip = frame[FRAME_RIP];
     unsigned cpl = selector_rpl(selector);
     bool outer = cpl > v->s.cpl;
-    uint64_t rsp = stack_peek(v, 3 * bytes, bytes);
-    uint16_t new_ss = (uint16_t)stack_peek(v, 4 * bytes, bytes);
     struct descriptor ss;
     bool null_ss = return_stack_load(v, new_ss, cs, cpl, &ss);
     code_check_offset(v, cs, rip);
@@ -116,9 +125,9 @@ static void iret_with_stack(struct vcpu *v, unsigned bytes, uint64_t rip, uint16
         descriptor_mark_accessed(v, &ss);
         segment_set(v, SEG_SS, new_ss, &ss);
     }
-    merge_flags(v, flags, changeable, bytes);
+    merge_flags(v, frame[FRAME_FLAGS], changeable, bytes);
     code_commit(v, selector, cs, cpl, rip);
-    stack_set_pointer(v, rsp);
+    stack_set_pointer(v, frame[FRAME_RSP]);
     if (outer) {
         return_drop_segments(v);
     }
@@ -133,17 +142,25 @@ static void iret_protected(struct vcpu *v, unsigned bytes, uint64_t next_rip)
         iret_task(v, next_rip);
         return;
     }
-    uint64_t rip = stack_peek(v, 0, bytes);
-    uint16_t selector = (uint16_t)stack_peek(v, bytes, bytes);
-    uint64_t flags = stack_peek(v, 2 * bytes, bytes);
+    uint64_t frame[FRAME_WORDS];
+    bool whole = v->mode == CODE_64;
+    if (!LIKELY(whole && bytes == 8 && load_quads(v, v->tlb, v->s.gpr[RSP], frame, FRAME_WORDS))) {
+        frame_load(v, frame, FRAME_RIP, whole ? FRAME_WORDS : FRAME_RSP, bytes);
+    }
+    uint64_t rip = frame[FRAME_RIP], flags = frame[FRAME_FLAGS];
+    uint16_t selector = (uint16_t)frame[FRAME_CS];
     if (UNLIKELY((flags & RFLAGS_VM) && bytes == 4 && v->s.cpl == 0 && !vp_long(v))) {
         iret_to_v86(v, rip, selector, flags);
         return;
     }
     struct descriptor cs;
     return_code_load(v, selector, &cs);
-    if (v->mode == CODE_64 || selector_rpl(selector) > v->s.cpl) {
-        iret_with_stack(v, bytes, rip, selector, &cs, flags);
+    if (!whole && selector_rpl(selector) > v->s.cpl) {
+        frame_load(v, frame, FRAME_RSP, 2, bytes);
+        whole = true;
+    }
+    if (whole) {
+        iret_with_stack(v, bytes, frame, &cs);
         return;
     }
     code_check_offset(v, &cs, rip);
@@ -162,5 +179,4 @@ void exception_iret(struct vcpu *v, unsigned operand_bytes, uint64_t next_rip)
     } else {
         iret_protected(v, operand_bytes, next_rip);
     }
-    vp_attention(v); /* interrupts or an NMI may be deliverable now */
 }

@@ -173,19 +173,25 @@ struct feature_list {
         FEAT_CLFLUSH, FEAT_MMX, FEAT_FXSR, FEAT_SSE, FEAT_SSE2, FEAT_CX16, FEAT_ARAT, FEAT_LAHF, FEAT_SYSCALL, FEAT_NX,        \
         FEAT_LM
 
+/* What nothing speculative can suffer from, for either vendor. */
+#define FEATURES_OF_AMD                                                                                                        \
+    FEAT_SSB_NO, FEAT_BTC_NO, FEAT_LFENCE_RDTSC, FEAT_NULL_SEL_CLR_BASE, FEAT_SRSO_NO, FEAT_TSA_SQ_NO, FEAT_TSA_L1_NO
+#define FEATURES_OF_INTEL FEAT_ARCH_CAPABILITIES
+
+/* `v2` shows the invariant TSC, for so it is here; without it Linux calibrates its delay loop on every AMD processor anew. */
 static const struct model_row {
     const char *name, *brand;
     struct feature_list lists[3];
 } models[] = {
-    {"minimal", "Orrery minimal virtual processor", {LIST(ANY_VENDOR, FEATURES_OF_MINIMAL)}},
+    {"minimal",
+     "Orrery minimal virtual processor",
+     {LIST(ANY_VENDOR, FEATURES_OF_MINIMAL), LIST(VENDOR_AMD, FEATURES_OF_AMD), LIST(VENDOR_INTEL, FEATURES_OF_INTEL)}},
     {"v2",
      "Orrery v2 virtual processor",
      {LIST(ANY_VENDOR, FEATURES_OF_MINIMAL, FEAT_VME, FEAT_PSE36, FEAT_SSE3, FEAT_SSSE3, FEAT_SSE41, FEAT_SSE42, FEAT_POPCNT,
            FEAT_MONITOR, FEAT_PCID, FEAT_XSAVE, FEAT_RDRAND, FEAT_RDSEED, FEAT_FSGSBASE, FEAT_SMEP, FEAT_SMAP, FEAT_UMIP,
-           FEAT_INVPCID, FEAT_PREFETCHW, FEAT_PDPE1GB, FEAT_RDTSCP),
-      LIST(VENDOR_AMD, FEAT_TOPOEXT, FEAT_SSB_NO, FEAT_BTC_NO, FEAT_LFENCE_RDTSC, FEAT_NULL_SEL_CLR_BASE, FEAT_SRSO_NO,
-           FEAT_TSA_SQ_NO, FEAT_TSA_L1_NO),
-      LIST(VENDOR_INTEL, FEAT_ARCH_CAPABILITIES)}},
+           FEAT_INVPCID, FEAT_PREFETCHW, FEAT_PDPE1GB, FEAT_RDTSCP, FEAT_INVARIANT_TSC),
+      LIST(VENDOR_AMD, FEATURES_OF_AMD, FEAT_TOPOEXT), LIST(VENDOR_INTEL, FEATURES_OF_INTEL)}},
 };
 
 /* Family, model and stepping that guests know. AMD: family 0x19 model 1 (third generation of Zen). Intel: family 6 model 0x8F.
@@ -255,11 +261,11 @@ static unsigned at_most(unsigned value, unsigned max)
     return value < max ? value : max;
 }
 
-/* The feature bits of one leaf. */
+/* The feature bits of one leaf; the rows are in the order of leaves. */
 static struct cpuid_result feature_bits(const struct cpu_model *m, uint32_t leaf, uint32_t subleaf)
 {
     uint32_t r[CPUID_REGISTERS] = {0};
-    for (unsigned f = 0; f < FEATURES; f++) {
+    for (unsigned f = 0; f < FEATURES && features[f].leaf <= leaf; f++) {
         if (features[f].leaf == leaf && features[f].subleaf == subleaf && model_has(m, f)) {
             r[features[f].reg] |= 1u << features[f].bit;
         }

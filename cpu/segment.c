@@ -1,10 +1,10 @@
 /* Segment registers: descriptors, loads with all their checks, LAR and its kin, and the stacks that transfers write.
  *
- * Citations are of the SDM: 3A §3.4-3.5 (segments and descriptors), §5 (protection), §20 (8086 emulation). A descriptor is read by implicit
- * supervisor accesses whatever the CPL (3A §4.6.1).
+ * Citations are of the SDM: 3A §3.4-3.5 (segments and descriptors), §5 (protection), §20 (8086 emulation). A descriptor is read
+ * by implicit supervisor accesses whatever the CPL (3A §4.6.1).
  *
- * Chosen where the text leaves it open: a null selector clears the base too (Intel does; AMD announces it as NullSelectorClearsBase).
- * Far transfers are in far.c, hardware tasks in task.c.
+ * Chosen where the text leaves it open: a null selector clears the base too (Intel does; AMD announces it as
+ * NullSelectorClearsBase). Far transfers are in far.c, hardware tasks in task.c.
  */
 #include "cpu/segment.h"
 
@@ -39,7 +39,7 @@ bool descriptor_find(struct vcpu *v, uint16_t selector, struct descriptor *d)
         return false;
     }
     d->linear = system_linear(v, base + (selector & ~7u));
-    descriptor_parse(d, sys_load(v, d->linear, 8));
+    descriptor_parse(d, sys_load64(v, d->linear));
     return true;
 }
 
@@ -376,7 +376,8 @@ void frame_reserve(struct vcpu *v, const struct frame *k, unsigned bytes, unsign
     uint64_t sp = k->sp;
     for (unsigned i = 0; i < count; i++) {
         sp = (sp - bytes) & k->mask;
-        bool fits = k->any_offset ? canonical(v, sp) && canonical(v, sp + bytes - 1) : segment_holds(&k->seg, (uint32_t)sp, bytes);
+        bool fits =
+            k->any_offset ? canonical(v, sp) && canonical(v, sp + bytes - 1) : segment_holds(&k->seg, (uint32_t)sp, bytes);
         if (!fits) {
             vp_raise_error(v, VEC_SS, k->error);
         }
@@ -425,7 +426,7 @@ uint64_t tss_stack64(struct vcpu *v, unsigned offset)
     if (UNLIKELY(!(v->s.tr.seg.attributes & ATTR_P) || offset + 7 > v->s.tr.seg.limit)) {
         tss_too_short(v);
     }
-    uint64_t rsp = sys_load(v, v->s.tr.base + offset, 8);
+    uint64_t rsp = sys_load64(v, v->s.tr.base + offset);
     if (UNLIKELY(!canonical(v, rsp))) {
         vp_raise_error(v, VEC_SS, 0);
     }

@@ -1,8 +1,8 @@
 /* Descriptors, code-segment rules and stacks: what segment loads, far transfers, event delivery and task switches share.
  * Private to cpu/.
  *
- * Everything here checks first and faults by longjmp. Nothing changes the VP unless its name says so (set, commit), except that a
- * descriptor's accessed bit may already be set in memory, as on any processor.
+ * Everything here checks first and faults by longjmp. Nothing changes the VP unless its name says so (set, commit), except that
+ * a descriptor's accessed bit may already be set in memory, as on any processor.
  */
 #ifndef ORRERY_CPU_SEGMENT_H
 #define ORRERY_CPU_SEGMENT_H
@@ -72,6 +72,26 @@ static inline uint32_t selector_error(uint16_t selector)
 static inline uint64_t system_linear(const struct vcpu *v, uint64_t linear)
 {
     return vp_long(v) ? linear : (uint32_t)linear;
+}
+
+/* Quadwords by the TLB entry that is looked at once; false: go the long way. A hit implies a canonical address. */
+static inline bool load_quads(const struct vcpu *v, const struct tlb *t, uint64_t linear, uint64_t *to, unsigned count)
+{
+    const struct tlb_entry *e = &t->e[(linear >> PAGE_SHIFT) & v->tlb_mask];
+    if (UNLIKELY((linear ^ e->read_tag) > PAGE_BYTES - 8 * count)) {
+        return false;
+    }
+    __builtin_memcpy(to, (const void *)(linear + e->addend), 8 * count);
+    return true;
+}
+static inline const struct tlb *supervisor_tlb(const struct vcpu *v)
+{
+    return &v->space->tlbs[TLB_SUPERVISOR];
+}
+static inline uint64_t sys_load64(struct vcpu *v, uint64_t linear)
+{
+    uint64_t x;
+    return LIKELY(load_quads(v, supervisor_tlb(v), linear, &x, 1)) ? x : sys_load(v, linear, 8);
 }
 
 /* False when the selector lies beyond its table, or names an LDT that is not there. Null selectors are the caller's matter. */

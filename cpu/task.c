@@ -1,8 +1,8 @@
 /* Hardware task switches through 32- and 16-bit TSSs, SDM 3A chapter 7.
  *
- * Before the point of no return everything that can be checked is: both TSSs, their limits, their pages, the new descriptor. A fault up to there
- * belongs to the old task and leaves it as it was. After it, the new task's registers are in place and faults (#TS, #NP, #SS, #GP, #PF) happen in
- * its context, with its CS:EIP pushed (3A §7.3, §6.15 on #TS).
+ * Before the point of no return everything that can be checked is: both TSSs, their limits, their pages, the new descriptor. A
+ * fault up to there belongs to the old task and leaves it as it was. After it, the new task's registers are in place and faults
+ * (#TS, #NP, #SS, #GP, #PF) happen in its context, with its CS:EIP pushed (3A §7.3, §6.15 on #TS).
  *
  * Never reached in IA-32e mode: callers refuse there (3A §7.7).
  */
@@ -10,8 +10,8 @@
 
 /* 3A figures 7-2 and 7-10. Offsets of the dynamic fields; a 16-bit TSS has no CR3, FS, GS and trap flag. */
 struct tss_layout {
-    uint8_t width;      /* of registers */
-    uint8_t limit_min;  /* smallest legal limit */
+    uint8_t width;     /* of registers */
+    uint8_t limit_min; /* smallest legal limit */
     uint8_t eip, eflags, gpr, segments, ldt;
     uint8_t segment_step, segment_count;
 };
@@ -112,7 +112,8 @@ static void task_load_ldt(struct vcpu *v, uint16_t selector)
         return;
     }
     struct descriptor d;
-    if ((selector & 4) || !descriptor_find(v, selector, &d) || (d.attributes & (ATTR_S | ATTR_TYPE | ATTR_P)) != (TYPE_LDT | ATTR_P)) {
+    if ((selector & 4) || !descriptor_find(v, selector, &d) ||
+        (d.attributes & (ATTR_S | ATTR_TYPE | ATTR_P)) != (TYPE_LDT | ATTR_P)) {
         vp_raise_error(v, VEC_TS, selector_error(selector));
     }
     v->s.ldtr.base = d.base;

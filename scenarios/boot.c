@@ -83,14 +83,15 @@ int boot_claim(struct boot_job *j, const char *what, uint64_t start, uint64_t by
     }
     uint64_t ram_end = boot_ram_end(j, start);
     if (start >= BOOT_LIMIT || bytes > BOOT_LIMIT - start || ram_end < start + bytes) {
-        return boot_fail(j, "%s: %s needs 0x%llx bytes at 0x%llx, where there is not that much RAM (below 4 GiB); more memory may help",
-                         j->config->kernel.name, what, (unsigned long long)bytes, (unsigned long long)start);
+        return boot_fail(
+            j, "%s: %s needs 0x%llx bytes at 0x%llx, where there is not that much RAM (below 4 GiB); more memory may help",
+            j->config->kernel.name, what, (unsigned long long)bytes, (unsigned long long)start);
     }
     const struct boot_claim *other = claim_overlapping(j, start, start + bytes);
     if (other != NULL) {
         return boot_fail(j, "%s: %s at 0x%llx-0x%llx overlaps %s at 0x%llx-0x%llx", j->config->kernel.name, what,
-                         (unsigned long long)start, (unsigned long long)(start + bytes), other->what, (unsigned long long)other->start,
-                         (unsigned long long)other->end);
+                         (unsigned long long)start, (unsigned long long)(start + bytes), other->what,
+                         (unsigned long long)other->start, (unsigned long long)other->end);
     }
     if (j->claim_count == BOOT_CLAIMS_MAX) {
         return boot_fail(j, "%s: too many parts", j->config->kernel.name);
@@ -250,7 +251,8 @@ int boot_enter(struct boot_job *j, const struct vp_state *s)
 {
     cpu_set_a20(j->cpu, true);
     if (!vp_set_state(cpu_vp(j->cpu, 0), s)) {
-        return boot_fail(j, "%s: the processor refuses the entry state; a model with long mode may be needed", j->config->kernel.name);
+        return boot_fail(j, "%s: the processor refuses the entry state; a model with long mode may be needed",
+                         j->config->kernel.name);
     }
     lapic_virtual_wire(cpu_vp(j->cpu, 0));
     return 0;
@@ -272,7 +274,8 @@ static int config_check(struct boot_job *j)
     }
     for (size_t i = 0; i < c->module_count; i++) {
         if (c->modules[i].cmdline != NULL && strlen(c->modules[i].cmdline) > BOOT_CMDLINE_MAX) {
-            return boot_fail(j, "%s: the module's command line is longer than %d bytes", c->modules[i].image.name, BOOT_CMDLINE_MAX);
+            return boot_fail(j, "%s: the module's command line is longer than %d bytes", c->modules[i].image.name,
+                             BOOT_CMDLINE_MAX);
         }
     }
     return 0;
@@ -280,8 +283,11 @@ static int config_check(struct boot_job *j)
 
 int boot_load(struct machine *m, struct cpu *c, const struct boot_config *config, char *why, size_t why_size)
 {
-    static int (*const loaders[])(struct boot_job *) = {
-        [BOOT_LINUX] = boot_linux, [BOOT_MULTIBOOT] = boot_multiboot, [BOOT_PVH] = boot_pvh, [BOOT_FLAT] = boot_flat, [BOOT_ROM] = boot_rom};
+    static int (*const loaders[])(struct boot_job *) = {[BOOT_LINUX] = boot_linux,
+                                                        [BOOT_MULTIBOOT] = boot_multiboot,
+                                                        [BOOT_PVH] = boot_pvh,
+                                                        [BOOT_FLAT] = boot_flat,
+                                                        [BOOT_ROM] = boot_rom};
     struct boot_job job = {.machine = m, .cpu = c, .config = config, .why = why, .why_size = why_size};
     job.map_count = platform_e820(config->platform, job.map);
     if (config_check(&job)) {

@@ -31,9 +31,9 @@ struct boot_config {
     struct boot_image initrd;          /* BOOT_LINUX only; bytes NULL: none */
     const struct boot_module *modules; /* BOOT_MULTIBOOT and BOOT_PVH */
     size_t module_count;
-    const char *cmdline; /* NULL: empty */
-    uint64_t address;    /* BOOT_FLAT: where the first byte lies and runs */
-    enum boot_mode mode; /* BOOT_FLAT */
+    const char *cmdline;                    /* NULL: empty */
+    uint64_t address;                       /* BOOT_FLAT: where the first byte lies and runs */
+    enum boot_mode mode;                    /* BOOT_FLAT */
     const struct platform_config *platform; /* for the memory map and the ACPI tables */
 };
 

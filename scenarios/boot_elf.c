@@ -1,7 +1,7 @@
 /* ELF files, as much as a loader needs: header, program headers, PT_LOAD. System V ABI, "Object Files".
  *
- * Invariants: elf_open() has checked that the program headers lie in the file; elf_load() checks each segment before it stores it.
- * Leaves out: sections, relocation, dynamic linking: an executable that needs them is refused by its type.
+ * Invariants: elf_open() has checked that the program headers lie in the file; elf_load() checks each segment before it stores
+ * it. Leaves out: sections, relocation, dynamic linking: an executable that needs them is refused by its type.
  */
 #include "scenarios/boot_job.h"
 
@@ -34,8 +34,8 @@ int elf_open(struct boot_job *j, const struct boot_image *image, struct elf *e)
     };
     if (e->segments == 0 || e->segments > BOOT_SEGMENTS_MAX || e->segment_bytes < (wide ? 56 : 32) ||
         !image_holds(image, e->segments_offset, (uint64_t)e->segments * e->segment_bytes)) {
-        return boot_fail(j, "%s: %u program headers of %u bytes at 0x%llx: not 1 to %d that lie inside the file", image->name, e->segments,
-                         e->segment_bytes, (unsigned long long)e->segments_offset, BOOT_SEGMENTS_MAX);
+        return boot_fail(j, "%s: %u program headers of %u bytes at 0x%llx: not 1 to %d that lie inside the file", image->name,
+                         e->segments, e->segment_bytes, (unsigned long long)e->segments_offset, BOOT_SEGMENTS_MAX);
     }
     return 0;
 }
@@ -69,8 +69,8 @@ int elf_load(struct boot_job *j, const struct elf *e)
             continue;
         }
         if (s.file_bytes > s.memory_bytes || !image_holds(e->image, s.offset, s.file_bytes)) {
-            return boot_fail(j, "%s: segment %u (0x%llx bytes at offset 0x%llx) does not lie inside the file: truncated?", e->image->name,
-                             i, (unsigned long long)s.file_bytes, (unsigned long long)s.offset);
+            return boot_fail(j, "%s: segment %u (0x%llx bytes at offset 0x%llx) does not lie inside the file: truncated?",
+                             e->image->name, i, (unsigned long long)s.file_bytes, (unsigned long long)s.offset);
         }
         if (boot_claim(j, "an ELF segment", s.physical, s.memory_bytes) ||
             boot_store(j, s.physical, e->image->bytes + s.offset, s.file_bytes)) {

@@ -1,7 +1,8 @@
-/* What the boot loaders share: a job that knows where RAM is and what is taken, checked reads of images, entry states. Private to them.
+/* What the boot loaders share: a job that knows where RAM is and what is taken, checked reads of images, entry states. Private
+ * to them.
  *
- * Invariants: every store into guest memory lies in a claimed range; a claim lies in one RAM range of the memory map, below 4 GiB, and
- * overlaps no other claim. So a hostile image can neither reach a table of the loader nor another part of the guest.
+ * Invariants: every store into guest memory lies in a claimed range; a claim lies in one RAM range of the memory map, below 4
+ * GiB, and overlaps no other claim. So a hostile image can neither reach a table of the loader nor another part of the guest.
  */
 #ifndef ORRERY_SCENARIOS_BOOT_JOB_H
 #define ORRERY_SCENARIOS_BOOT_JOB_H
@@ -59,8 +60,8 @@ const char *boot_cmdline(const struct boot_job *j);
 /* ---- ELF: boot_elf.c ---- */
 struct elf {
     const struct boot_image *image;
-    bool wide; /* ELFCLASS64 */
-    uint64_t entry;          /* as in the header: a virtual address */
+    bool wide;      /* ELFCLASS64 */
+    uint64_t entry; /* as in the header: a virtual address */
     uint64_t segments_offset;
     unsigned segments, segment_bytes;
 };

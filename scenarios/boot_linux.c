@@ -1,8 +1,9 @@
-/* Linux: a bzImage by the 64-bit boot protocol (Documentation/arch/x86/boot.rst, "64-bit Boot Protocol" and "The Real-Mode Header").
+/* Linux: a bzImage by the 64-bit boot protocol (Documentation/arch/x86/boot.rst, "64-bit Boot Protocol" and "The Real-Mode
+ * Header").
  *
- * The protected-mode part goes to its preferred address, so nothing is relocated, and the kernel's own decompressor runs. The loader's
- * pages lie low: zero page 0x7000, GDT 0x8000, page tables 0x9000-0xEFFF, command line from 0x20000; the initrd as high as it may.
- * Leaves out: 16- and 32-bit entry, relocation away from the preferred address, setup_data.
+ * The protected-mode part goes to its preferred address, so nothing is relocated, and the kernel's own decompressor runs. The
+ * loader's pages lie low: zero page 0x7000, GDT 0x8000, page tables 0x9000-0xEFFF, command line from 0x20000; the initrd as
+ * high as it may. Leaves out: 16- and 32-bit entry, relocation away from the preferred address, setup_data.
  */
 #include <string.h>
 
@@ -49,8 +50,9 @@ static int bzimage_open(struct boot_job *j, struct bzimage *b)
     }
     if (image_u16(i, HDR_VERSION) < VERSION_2_12 || !(i->bytes[HDR_LOADFLAGS] & LOADED_HIGH) ||
         !(image_u16(i, HDR_XLOADFLAGS) & XLF_KERNEL_64)) {
-        return boot_fail(j, "%s: boot protocol 0x%x without a 64-bit entry; a 64-bit kernel of protocol 2.12 or later is needed", i->name,
-                         image_u16(i, HDR_VERSION));
+        return boot_fail(j,
+                         "%s: boot protocol 0x%x without a 64-bit entry; a 64-bit kernel of protocol 2.12 or later is needed",
+                         i->name, image_u16(i, HDR_VERSION));
     }
     unsigned sectors = i->bytes[HDR_SETUP_SECTS] != 0 ? i->bytes[HDR_SETUP_SECTS] : 4;
     *b = (struct bzimage){
@@ -60,9 +62,10 @@ static int bzimage_open(struct boot_job *j, struct bzimage *b)
         .init_bytes = image_u32(i, HDR_INIT_SIZE),
         .initrd_end_max = (uint64_t)image_u32(i, HDR_INITRD_ADDR_MAX) + 1,
     };
-    if (b->header_end < HDR_END_LEAST || b->header_end > HDR_END_MOST || b->code_offset >= i->size || b->header_end > b->code_offset) {
-        return boot_fail(j, "%s: the setup header (to 0x%llx) or the kernel (from 0x%llx) does not lie inside the file", i->name,
-                         (unsigned long long)b->header_end, (unsigned long long)b->code_offset);
+    if (b->header_end < HDR_END_LEAST || b->header_end > HDR_END_MOST || b->code_offset >= i->size ||
+        b->header_end > b->code_offset) {
+        return boot_fail(j, "%s: the setup header (to 0x%llx) or the kernel (from 0x%llx) does not lie inside the file",
+                         i->name, (unsigned long long)b->header_end, (unsigned long long)b->code_offset);
     }
     b->code_bytes = i->size - b->code_offset;
     uint64_t stated = (uint64_t)image_u32(i, HDR_SYSSIZE) * 16;
@@ -90,8 +93,9 @@ static int initrd_place(struct boot_job *j, const struct bzimage *b, uint64_t *a
     top = top < b->initrd_end_max ? top : b->initrd_end_max;
     *at = top > from ? boot_find_high(j, from, top, initrd->size, PAGE_BYTES) : BOOT_NOWHERE;
     if (*at == BOOT_NOWHERE) {
-        return boot_fail(j, "%s: no room for 0x%llx bytes of initrd between the kernel's end at 0x%llx and 0x%llx; more memory may help",
-                         initrd->name, (unsigned long long)initrd->size, (unsigned long long)from, (unsigned long long)top);
+        return boot_fail(
+            j, "%s: no room for 0x%llx bytes of initrd between the kernel's end at 0x%llx and 0x%llx; more memory may help",
+            initrd->name, (unsigned long long)initrd->size, (unsigned long long)from, (unsigned long long)top);
     }
     return boot_claim(j, "the initrd", *at, initrd->size) || boot_store(j, *at, initrd->bytes, initrd->size) ? -1 : 0;
 }
@@ -134,18 +138,21 @@ int boot_linux(struct boot_job *j)
     const char *cmdline = boot_cmdline(j);
     uint32_t cmdline_max = image_u32(kernel, HDR_CMDLINE_SIZE);
     if (strlen(cmdline) > cmdline_max) {
-        return boot_fail(j, "%s: the command line has %zu bytes; this kernel takes %u", kernel->name, strlen(cmdline), cmdline_max);
+        return boot_fail(j, "%s: the command line has %zu bytes; this kernel takes %u", kernel->name, strlen(cmdline),
+                         cmdline_max);
     }
     if (b.load < 0x100000) {
-        return boot_fail(j, "%s: preferred address 0x%llx; a kernel is loaded at 1 MiB or above", kernel->name, (unsigned long long)b.load);
+        return boot_fail(j, "%s: preferred address 0x%llx; a kernel is loaded at 1 MiB or above", kernel->name,
+                         (unsigned long long)b.load);
     }
     uint64_t initrd_at = 0;
     if (boot_claim(j, "the zero page", ZERO_PAGE, PAGE_BYTES) || boot_claim(j, "the GDT", GDT, BOOT_GDT_BYTES) ||
         boot_claim(j, "the page tables", PAGE_TABLES, BOOT_IDENTITY_BYTES) ||
-        boot_claim(j, "the command line", COMMAND_LINE, strlen(cmdline) + 1) || boot_claim(j, "the kernel", b.load, b.init_bytes) ||
-        initrd_place(j, &b, &initrd_at) || boot_store(j, b.load, kernel->bytes + b.code_offset, b.code_bytes) ||
-        boot_store(j, COMMAND_LINE, cmdline, strlen(cmdline) + 1) || zero_page_store(j, &b, initrd_at) || boot_store_gdt(j, GDT, true) ||
-        boot_store_identity(j, PAGE_TABLES)) {
+        boot_claim(j, "the command line", COMMAND_LINE, strlen(cmdline) + 1) ||
+        boot_claim(j, "the kernel", b.load, b.init_bytes) || initrd_place(j, &b, &initrd_at) ||
+        boot_store(j, b.load, kernel->bytes + b.code_offset, b.code_bytes) ||
+        boot_store(j, COMMAND_LINE, cmdline, strlen(cmdline) + 1) || zero_page_store(j, &b, initrd_at) ||
+        boot_store_gdt(j, GDT, true) || boot_store_identity(j, PAGE_TABLES)) {
         return -1;
     }
     struct vp_state s = boot_state(j);

@@ -1,8 +1,9 @@
-/* Multiboot 1: Multiboot Specification version 0.6.96. ELF32 executables and the a.out kludge, modules, memory map, command line.
+/* Multiboot 1: Multiboot Specification version 0.6.96. ELF32 executables and the a.out kludge, modules, memory map, command
+ * line.
  *
- * The information block, and all that it points to, lies in low memory but neither in page 0 (some take address 0 for "none") nor in
- * 0x8000-0xDFFF (where guests like to put their start-up code for other processors).
- * Leaves out: video modes, the symbol table, drives, APM, ELF64 (the specification has 32-bit executables only).
+ * The information block, and all that it points to, lies in low memory but neither in page 0 (some take address 0 for "none")
+ * nor in 0x8000-0xDFFF (where guests like to put their start-up code for other processors). Leaves out: video modes, the symbol
+ * table, drives, APM, ELF64 (the specification has 32-bit executables only).
  */
 #include <string.h>
 
@@ -42,7 +43,8 @@ static int header_find(struct boot_job *j, uint64_t *at, uint32_t *flags)
             return boot_fail(j, "%s: the Multiboot header wants a video mode; there is no display", i->name);
         }
         if (*flags & FLAGS_MUST_KNOW & ~(FLAG_PAGE_ALIGN | FLAG_MEMORY)) {
-            return boot_fail(j, "%s: Multiboot header flags 0x%x ask for something unknown; bits 0 and 1 are known", i->name, *flags);
+            return boot_fail(j, "%s: Multiboot header flags 0x%x ask for something unknown; bits 0 and 1 are known", i->name,
+                             *flags);
         }
         if (*flags & FLAG_KLUDGE && !image_holds(i, offset, KLUDGE_BYTES)) {
             return boot_fail(j, "%s: the Multiboot header is cut off", i->name);
@@ -61,14 +63,15 @@ static int kludge_load(struct boot_job *j, uint64_t header, uint64_t *entry)
     uint64_t bss_end = image_u32(i, header + 24);
     *entry = image_u32(i, header + 28);
     if (header_address < load || header_address - load > header) {
-        return boot_fail(j, "%s: header address 0x%llx and load address 0x%llx do not fit the header's place 0x%llx in the file", i->name,
-                         (unsigned long long)header_address, (unsigned long long)load, (unsigned long long)header);
+        return boot_fail(j,
+                         "%s: header address 0x%llx and load address 0x%llx do not fit the header's place 0x%llx in the file",
+                         i->name, (unsigned long long)header_address, (unsigned long long)load, (unsigned long long)header);
     }
     uint64_t offset = header - (header_address - load);
     uint64_t file_bytes = load_end == 0 ? i->size - offset : load_end - load;
     if ((load_end != 0 && load_end < load) || !image_holds(i, offset, file_bytes)) {
-        return boot_fail(j, "%s: load addresses 0x%llx-0x%llx are more than the file holds: truncated?", i->name, (unsigned long long)load,
-                         (unsigned long long)load_end);
+        return boot_fail(j, "%s: load addresses 0x%llx-0x%llx are more than the file holds: truncated?", i->name,
+                         (unsigned long long)load, (unsigned long long)load_end);
     }
     uint64_t end = bss_end > load + file_bytes ? bss_end : load + file_bytes;
     if (*entry < load || *entry >= end) {
@@ -85,20 +88,24 @@ static int executable_load(struct boot_job *j, uint64_t *entry)
         return -1;
     }
     if (e.wide) {
-        return boot_fail(j, "%s: a 64-bit ELF file; Multiboot 1 takes 32-bit ones (or the a.out kludge)", j->config->kernel.name);
+        return boot_fail(j, "%s: a 64-bit ELF file; Multiboot 1 takes 32-bit ones (or the a.out kludge)",
+                         j->config->kernel.name);
     }
     *entry = elf_physical(&e, e.entry);
     if (elf_load(j, &e)) {
         return -1;
     }
-    return boot_ram_end(j, *entry) != 0 ? 0 : boot_fail(j, "%s: entry 0x%llx is not in RAM", j->config->kernel.name, (unsigned long long)*entry);
+    return boot_ram_end(j, *entry) != 0
+               ? 0
+               : boot_fail(j, "%s: entry 0x%llx is not in RAM", j->config->kernel.name, (unsigned long long)*entry);
 }
 
 /* Bytes that the block takes, and then the block itself, from `at` on: structure, module list, map, strings. */
 static uint64_t info_bytes(const struct boot_job *j)
 {
     const struct boot_config *c = j->config;
-    uint64_t bytes = INFO_BYTES + c->module_count * MODULE_BYTES + j->map_count * MAP_BYTES + sizeof loader_name + strlen(boot_cmdline(j)) + 1;
+    uint64_t bytes = INFO_BYTES + c->module_count * MODULE_BYTES + j->map_count * MAP_BYTES + sizeof loader_name +
+                     strlen(boot_cmdline(j)) + 1;
     for (size_t i = 0; i < c->module_count; i++) {
         bytes += strlen(c->modules[i].cmdline ? c->modules[i].cmdline : "") + 1;
     }
@@ -115,7 +122,8 @@ static int string_store(struct boot_job *j, uint64_t *at, const char *text, uint
 static int info_store(struct boot_job *j, uint64_t info, const uint64_t module_at[BOOT_MODULES_MAX])
 {
     const struct boot_config *c = j->config;
-    uint64_t modules = info + INFO_BYTES, map = modules + c->module_count * MODULE_BYTES, strings = map + j->map_count * MAP_BYTES;
+    uint64_t modules = info + INFO_BYTES, map = modules + c->module_count * MODULE_BYTES,
+             strings = map + j->map_count * MAP_BYTES;
     uint64_t low_end = boot_ram_end(j, 0), high_end = boot_ram_end(j, 0x100000);
     int failed = boot_store_u32(j, info, HAS_MEMORY | HAS_CMDLINE | HAS_MODULES | HAS_MAP | HAS_LOADER_NAME);
     failed |= boot_store_u32(j, info + INFO_MEM_LOWER, (uint32_t)(low_end >> 10));
@@ -147,14 +155,16 @@ int boot_multiboot(struct boot_job *j)
 {
     uint64_t header = 0, entry = 0, module_at[BOOT_MODULES_MAX];
     uint32_t flags = 0;
-    if (header_find(j, &header, &flags) || (flags & FLAG_KLUDGE ? kludge_load(j, header, &entry) : executable_load(j, &entry)) ||
+    if (header_find(j, &header, &flags) ||
+        (flags & FLAG_KLUDGE ? kludge_load(j, header, &entry) : executable_load(j, &entry)) ||
         boot_place_modules(j, module_at)) {
         return -1;
     }
     uint64_t info = boot_find_low(j, INFO_FROM, BOOT_LOW_END, info_bytes(j), PAGE_BYTES);
     if (info == BOOT_NOWHERE) {
-        return boot_fail(j, "%s: no room for 0x%llx bytes of Multiboot information in low memory: kernel or command lines are in the way",
-                         j->config->kernel.name, (unsigned long long)info_bytes(j));
+        return boot_fail(
+            j, "%s: no room for 0x%llx bytes of Multiboot information in low memory: kernel or command lines are in the way",
+            j->config->kernel.name, (unsigned long long)info_bytes(j));
     }
     if (boot_claim(j, "the Multiboot information", info, info_bytes(j)) || info_store(j, info, module_at)) {
         return -1;

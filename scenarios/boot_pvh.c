@@ -1,4 +1,5 @@
-/* PVH: an ELF file with a note that names a 32-bit entry (Xen's docs/misc/pvh.pandoc; public/arch-x86/hvm/start_info.h, version 1).
+/* PVH: an ELF file with a note that names a 32-bit entry (Xen's docs/misc/pvh.pandoc; public/arch-x86/hvm/start_info.h, version
+ * 1).
  *
  * EBX points to hvm_start_info, which lies low, as Multiboot's information does and for the same reasons.
  * Leaves out: the Xen interface itself; the guest finds Hyper-V by CPUID.
@@ -10,7 +11,8 @@
 enum { NOTE_PHYS32_ENTRY = 18, NOTE_HEADER_BYTES = 12 };
 enum { START_FROM = 0x10000, START_MAGIC = 0x336ec578, START_BYTES = 56, MODULE_BYTES = 32, MAP_BYTES = 24 };
 
-/* The notes of one segment: name size, description size, type, then both, padded to four bytes. True when the entry was found. */
+/* The notes of one segment: name size, description size, type, then both, padded to four bytes. True when the entry was found.
+ */
 static bool note_find(const struct boot_image *i, uint64_t at, uint64_t bytes, uint64_t *entry)
 {
     uint64_t end = at + bytes;
@@ -72,7 +74,8 @@ static int string_store(struct boot_job *j, uint64_t *at, const char *text, uint
 static int start_store(struct boot_job *j, uint64_t start, const uint64_t module_at[BOOT_MODULES_MAX])
 {
     const struct boot_config *c = j->config;
-    uint64_t modules = start + START_BYTES, map = modules + c->module_count * MODULE_BYTES, strings = map + j->map_count * MAP_BYTES;
+    uint64_t modules = start + START_BYTES, map = modules + c->module_count * MODULE_BYTES,
+             strings = map + j->map_count * MAP_BYTES;
     int failed = boot_store_u32(j, start, START_MAGIC);
     failed |= boot_store_u32(j, start + 4, 1); /* version */
     failed |= boot_store_u32(j, start + 8, 0); /* flags */
@@ -101,7 +104,8 @@ int boot_pvh(struct boot_job *j)
 {
     struct elf e;
     uint64_t entry = 0, module_at[BOOT_MODULES_MAX];
-    if (elf_open(j, &j->config->kernel, &e) || entry_find(j, &e, &entry) || elf_load(j, &e) || boot_place_modules(j, module_at)) {
+    if (elf_open(j, &j->config->kernel, &e) || entry_find(j, &e, &entry) || elf_load(j, &e) ||
+        boot_place_modules(j, module_at)) {
         return -1;
     }
     uint64_t start = boot_find_low(j, START_FROM, BOOT_LOW_END, start_bytes(j), PAGE_BYTES);

@@ -1,8 +1,9 @@
-/* A ROM image: read-only below 4 GiB, where a processor starts after reset (SDM 3A §9.1.4), and its last 256 KiB at the end of the first
- * MiB (a PC has 128 there; a bigger firmware expects its chip set to have copied the rest, and there is none).
+/* A ROM image: read-only below 4 GiB, where a processor starts after reset (SDM 3A §9.1.4), and its last 256 KiB at the end of
+ * the first MiB (a PC has 128 there; a bigger firmware expects its chip set to have copied the rest, and there is none).
  *
- * The copy below 1 MiB is ordinary RAM (shadow RAM, unlocked for good): firmware keeps variables in it, and there is no chip set with
- * locks for it to open. The ROM itself is one read-only overlay a page, which stays for the life of the machine: a restart finds it.
+ * The copy below 1 MiB is ordinary RAM (shadow RAM, unlocked for good): firmware keeps variables in it, and there is no chip
+ * set with locks for it to open. The ROM itself is one read-only overlay a page, which stays for the life of the machine: a
+ * restart finds it.
  */
 #include <string.h>
 
@@ -25,7 +26,8 @@ static int page_map(struct boot_job *j, uint64_t at, const uint8_t *bytes)
         uint8_t there[PAGE_BYTES];
         return memory_read(memory, gpa(at), there, sizeof there) && memcmp(there, bytes, sizeof there) == 0
                    ? 0
-                   : boot_fail(j, "%s: other memory lies at 0x%llx, where the ROM belongs", j->config->kernel.name, (unsigned long long)at);
+                   : boot_fail(j, "%s: other memory lies at 0x%llx, where the ROM belongs", j->config->kernel.name,
+                               (unsigned long long)at);
     }
     int overlay = overlay_create(memory, "rom", false);
     if (overlay < 0) {

@@ -1,6 +1,6 @@
 /* The tree becomes a scenario: every key is known, every value in range, or the file is refused with the place of the fault.
  *
- * One function for each section of the file. Defaults stand in scenario_defaults() and in README.md.
+ * One function for each section of the file. Defaults stand in scenario_defaults() and in FORMAT.md.
  */
 #include "scenarios/files.h"
 #include "scenarios/scenario.h"
@@ -18,8 +18,8 @@ struct config_reader {
 #define KEYS(...) (const char *const[]){__VA_ARGS__}, ARRAY_COUNT(((const char *const[]){__VA_ARGS__}))
 
 /* Reads a number when its key is there; leaves the default otherwise. */
-static bool optional(struct config_reader *r, const struct yaml_node *mapping, const char *key, const struct unit_family *family,
-                     uint64_t min, uint64_t max, uint64_t *value)
+static bool optional(struct config_reader *r, const struct yaml_node *mapping, const char *key,
+                     const struct unit_family *family, uint64_t min, uint64_t max, uint64_t *value)
 {
     const struct yaml_node *n = yaml_find(mapping, key);
     return n == NULL || value_quantity(&r->value, n, family, min, max, value);
@@ -151,8 +151,8 @@ static bool read_cpu(struct config_reader *r, const struct yaml_node *n)
         return false;
     }
     if (!cpu_model_init(&s->model, model, vendor == 0 ? VENDOR_AMD : VENDOR_INTEL, hz, s->vps)) {
-        return value_refuse(&r->value, name != NULL ? name : s->tree->root, "unknown processor model %s; expected v2 or minimal",
-                            quote_text(model).text);
+        return value_refuse(&r->value, name != NULL ? name : s->tree->root,
+                            "unknown processor model %s; expected v2 or minimal", quote_text(model).text);
     }
     return read_cpu_features(r, yaml_find(n, "features"));
 }
@@ -171,7 +171,8 @@ static bool read_cost(struct config_reader *r, const struct yaml_node *n)
     if (r->overrides != NULL && r->overrides->cost != NULL) {
         r->scenario->cost = cost_table_by_name(r->overrides->cost);
         return r->scenario->cost != NULL ||
-               message_say(r->value.why, "--cost %s: there is no such cost table; ipc1 is always there", quote_text(r->overrides->cost).text);
+               message_say(r->value.why, "--cost %s: there is no such cost table; ipc1 is always there",
+                           quote_text(r->overrides->cost).text);
     }
     return true;
 }
@@ -187,7 +188,8 @@ static bool read_times(struct config_reader *r, const struct yaml_node *root)
     struct moment epoch_time = {.value = 100000000}; /* 100 ms */
     unsigned reset = 0;
     uint64_t time_ns = 60ULL * 1000000000, restarts = s->limit_restarts;
-    if (limits != NULL && !value_keys(&r->value, limits, "when a run ends at the latest", KEYS("time", "instructions", "restarts"))) {
+    if (limits != NULL &&
+        !value_keys(&r->value, limits, "when a run ends at the latest", KEYS("time", "instructions", "restarts"))) {
         return false;
     }
     if ((rtc != NULL && !value_date(&r->value, rtc, &s->rtc_unix_seconds)) ||
@@ -206,9 +208,10 @@ static bool read_times(struct config_reader *r, const struct yaml_node *root)
         s->epoch_cycles = s->limit_cycles / SCENARIO_EPOCHS_MAX + 1;
     }
     if (epoch != NULL && (s->epoch_cycles < 1000 || s->limit_cycles / s->epoch_cycles > SCENARIO_EPOCHS_MAX)) {
-        return value_refuse(&r->value, epoch,
-                            "the epoch is too short; at least 1000 cycles, and at most %llu epochs within limits.time, are possible",
-                            SCENARIO_EPOCHS_MAX);
+        return value_refuse(
+            &r->value, epoch,
+            "the epoch is too short; at least 1000 cycles, and at most %llu epochs within limits.time, are possible",
+            SCENARIO_EPOCHS_MAX);
     }
     return true;
 }
@@ -239,7 +242,8 @@ static bool read_kernel(struct config_reader *r, const struct yaml_node *guest, 
 {
     struct yaml_node *n = yaml_find(guest, key);
     if (n == NULL) {
-        return value_refuse(&r->value, r->scenario->guest_where, "the guest lacks %s: the path of its image", quote_text(key).text);
+        return value_refuse(&r->value, r->scenario->guest_where, "the guest lacks %s: the path of its image",
+                            quote_text(key).text);
     }
     return read_image(r, n, &r->scenario->kernel);
 }
@@ -337,8 +341,9 @@ static bool read_guest(struct config_reader *r, const struct yaml_node *n)
         enum boot_kind kind;
         bool (*read)(struct config_reader *r, const struct yaml_node *n);
     } guests[] = {
-        {"linux", BOOT_LINUX, read_linux}, {"multiboot", BOOT_MULTIBOOT, read_elf}, {"pvh", BOOT_PVH, read_elf},
-        {"flat", BOOT_FLAT, read_flat},    {"rom", BOOT_ROM, read_rom},
+        {"linux", BOOT_LINUX, read_linux}, {"multiboot", BOOT_MULTIBOOT, read_elf},
+        {"pvh", BOOT_PVH, read_elf},       {"flat", BOOT_FLAT, read_flat},
+        {"rom", BOOT_ROM, read_rom},
     };
     static const char all[] = "linux, multiboot, pvh, flat, rom";
     if (n == NULL) {
@@ -420,21 +425,21 @@ static bool read_root(struct config_reader *r)
     struct scenario *s = r->scenario;
     const struct yaml_node *root = s->tree->root;
     if (!value_keys(&r->value, root, "a scenario begins with \"orrery: 1\"",
-                    KEYS("orrery", "scenario", "covers", "partition", "cpu", "cost", "rtc", "on-reset", "limits", "guest", "devices",
-                         "timeline", "expect"))) {
+                    KEYS("orrery", "scenario", "covers", "partition", "cpu", "cost", "rtc", "on-reset", "limits", "guest",
+                         "devices", "timeline", "expect"))) {
         return false;
     }
     const struct yaml_node *version = yaml_find(root, "orrery"), *name = yaml_find(root, "scenario");
     if (version == NULL || version->kind != YAML_IS_SCALAR || strcmp(version->text, "1") != 0) {
-        return value_refuse(&r->value, version != NULL ? version : root, "this is no scenario of format 1; write \"orrery: 1\" first");
+        return value_refuse(&r->value, version != NULL ? version : root,
+                            "this is no scenario of format 1; write \"orrery: 1\" first");
     }
     if (name == NULL) {
         return value_refuse(&r->value, root, "no \"scenario\"; give it a name such as linux/cloud");
     }
-    return read_name(r, name) && read_covers(r, yaml_find(root, "covers")) &&
-           read_partition(r, yaml_find(root, "partition")) && read_cpu(r, yaml_find(root, "cpu")) &&
-           read_cost(r, yaml_find(root, "cost")) && read_times(r, root) && read_guest(r, yaml_find(root, "guest")) &&
-           read_devices(r, yaml_find(root, "devices")) &&
+    return read_name(r, name) && read_covers(r, yaml_find(root, "covers")) && read_partition(r, yaml_find(root, "partition")) &&
+           read_cpu(r, yaml_find(root, "cpu")) && read_cost(r, yaml_find(root, "cost")) && read_times(r, root) &&
+           read_guest(r, yaml_find(root, "guest")) && read_devices(r, yaml_find(root, "devices")) &&
            script_read(&s->script, yaml_find(root, "timeline"), yaml_find(root, "expect"), s->file, r->value.why);
 }
 
@@ -470,10 +475,10 @@ struct scenario *scenario_read(const char *file, const char *text, size_t bytes,
     return s;
 }
 
-struct scenario *scenario_load(const char *path, const struct yaml_variables *variables, const struct scenario_overrides *overrides,
-                               struct message *why)
+struct scenario *scenario_load(const char *path, const struct yaml_variables *variables,
+                               const struct scenario_overrides *overrides, struct message *why)
 {
-    struct message reason = {{0}};
+    struct message reason = {.text = {0}};
     uint8_t *text;
     size_t bytes;
     if (!file_read(path, YAML_FILE_MAX, &text, &bytes, &reason)) {

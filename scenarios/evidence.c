@@ -27,8 +27,8 @@ static void print_segment(FILE *out, const struct register_row *row, struct regi
     if (strcmp(row->title, "Gdtr") == 0 || strcmp(row->title, "Idtr") == 0) {
         fprintf(out, "  %-5s base %016" PRIx64 " limit %04x\n", row->title, v.high, (unsigned)(v.low >> 48));
     } else {
-        fprintf(out, "  %-5s %04x base %016" PRIx64 " limit %08x attributes %04x\n", row->title, (unsigned)(v.high >> 32 & 0xffff), v.low,
-                (unsigned)v.high, (unsigned)(v.high >> 48));
+        fprintf(out, "  %-5s %04x base %016" PRIx64 " limit %08x attributes %04x\n", row->title,
+                (unsigned)(v.high >> 32 & 0xffff), v.low, (unsigned)v.high, (unsigned)(v.high >> 48));
     }
 }
 
@@ -84,7 +84,8 @@ static void print_line(FILE *out, const cs_insn *insn, bool here)
     fprintf(out, "%*s%s %s\n", insn->size < 11 ? (int)(11 - insn->size) * 3 : 0, "", insn->mnemonic, insn->op_str);
 }
 
-/* Code has no marks to read it backwards by: the longest run of instructions that ends exactly at RIP is taken for what came before. */
+/* Code has no marks to read it backwards by: the longest run of instructions that ends exactly at RIP is taken for what came
+ * before. */
 static void print_before(FILE *out, csh handle, struct vcpu *vp, struct machine *m, uint64_t linear)
 {
     for (unsigned back = BYTES_BEFORE; back > 0; back--) {

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* Paths written in the file count from its folder, as its author meant them; paths from --set or the environment from where the user
- * stands. */
+/* Paths written in the file count from its folder, as its author meant them; paths from --set or the environment from where the
+ * user stands. */
 static char *image_path(const struct scenario *s, const struct yaml_node *n)
 {
     const char *slash = strrchr(s->file, '/');
@@ -23,7 +23,7 @@ static char *image_path(const struct scenario *s, const struct yaml_node *n)
 static bool image_load(const struct scenario *s, struct scenario_image *image, struct message *why)
 {
     const struct yaml_node *n = image->where;
-    struct message reason = {{0}};
+    struct message reason = {.text = {0}};
     if (n == NULL || image->bytes != NULL) {
         return true;
     }

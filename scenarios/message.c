@@ -30,9 +30,11 @@ bool message_say(struct message *m, const char *format, ...)
 bool message_at(struct message *m, const char *file, unsigned line, unsigned column, const char *format, ...)
 {
     if (!message_set(m)) {
+        m->placed = true;
         /* A long path must not push the reason out of the line. */
         size_t length = strlen(file), shown = length > 250 ? 250 : length;
-        int used = snprintf(m->text, sizeof m->text, "%s%s:%u:%u: ", shown < length ? "..." : "", file + length - shown, line, column);
+        int used =
+            snprintf(m->text, sizeof m->text, "%s%s:%u:%u: ", shown < length ? "..." : "", file + length - shown, line, column);
         va_list args;
         va_start(args, format);
         vsnprintf(m->text + used, sizeof m->text - (size_t)used, format, args);

@@ -1,7 +1,7 @@
 /* One line that says what is wrong in somebody's input, where, and what would be right.
  *
- * The first message wins: a reader that goes on after a failure cannot hide the cause. Text that comes from outside is quoted with
- * everything unprintable escaped, so that a message is always one line and never drives a terminal.
+ * The first message wins: a reader that goes on after a failure cannot hide the cause. Text that comes from outside is quoted
+ * with everything unprintable escaped, so that a message is always one line and never drives a terminal.
  */
 #ifndef ORRERY_SCENARIOS_MESSAGE_H
 #define ORRERY_SCENARIOS_MESSAGE_H
@@ -10,6 +10,7 @@
 
 struct message {
     char text[768]; /* empty: nothing is wrong */
+    bool placed;    /* begins with file, line and column */
 };
 
 static inline bool message_set(const struct message *m)

@@ -1,7 +1,7 @@
 /* POSIX extended expressions as automata. POSIX.1-2017 Base Definitions §9.4 Extended Regular Expressions.
  *
- * Three steps: parse into a small tree; emit instructions (Thompson's construction, repetitions written out); for each instruction
- * compute once which instructions follow it without a byte. A run then is one OR of sets for each byte.
+ * Three steps: parse into a small tree; emit instructions (Thompson's construction, repetitions written out); for each
+ * instruction compute once which instructions follow it without a byte. A run then is one OR of sets for each byte.
  */
 #include "scenarios/pattern.h"
 
@@ -32,10 +32,10 @@ struct pattern {
     unsigned steps, words;
     struct step step[PATTERN_STATES];
     struct byte_set *sets;
-    uint64_t *closure;                      /* steps x words: what is reached from a step without a byte */
-    uint64_t at_begin[PATTERN_WORDS];       /* the start set where a line begins */
-    uint64_t inside[PATTERN_WORDS];         /* ... and everywhere else: a match may start at any byte */
-    uint64_t accept_at_end[PATTERN_WORDS];  /* STEP_END from which a match is reached */
+    uint64_t *closure;                     /* steps x words: what is reached from a step without a byte */
+    uint64_t at_begin[PATTERN_WORDS];      /* the start set where a line begins */
+    uint64_t inside[PATTERN_WORDS];        /* ... and everywhere else: a match may start at any byte */
+    uint64_t accept_at_end[PATTERN_WORDS]; /* STEP_END from which a match is reached */
     unsigned match;
 };
 
@@ -134,7 +134,8 @@ static bool parse_class(struct parser *p, struct byte_set *set)
         }
     }
     if (!known) {
-        wrong(p, "unknown character class; there are alpha, digit, alnum, upper, lower, space, blank, punct, print, graph, cntrl, xdigit");
+        wrong(p, "unknown character class; there are alpha, digit, alnum, upper, lower, space, blank, punct, print, graph, "
+                 "cntrl, xdigit");
         return false;
     }
     p->at = end + 2;
@@ -269,7 +270,8 @@ static unsigned parse_branch(struct parser *p)
         if (part == NO_PART) {
             return NO_PART;
         }
-        all = all == NO_PART ? part : part_add(p, (struct part){.kind = PART_CAT, .left = (uint16_t)all, .right = (uint16_t)part});
+        all = all == NO_PART ? part
+                             : part_add(p, (struct part){.kind = PART_CAT, .left = (uint16_t)all, .right = (uint16_t)part});
         if (all == NO_PART) {
             return NO_PART;
         }

@@ -1,11 +1,11 @@
 /* POSIX extended regular expressions, matched byte by byte as a console prints.
  *
- * An expression becomes an automaton of at most PATTERN_STATES states; a run is the set of states that the current line has reached. So
- * each byte costs time that is bounded by the expression alone, whatever the guest prints, lines may be of any length, and a
- * run is plain data that saves and restores. (A library's regexec() would scan the line again for every byte.)
+ * An expression becomes an automaton of at most PATTERN_STATES states; a run is the set of states that the current line has
+ * reached. So each byte costs time that is bounded by the expression alone, whatever the guest prints, lines may be of any
+ * length, and a run is plain data that saves and restores. (A library's regexec() would scan the line again for every byte.)
  *
- * Bytes, not characters: "." is any byte, ranges go by byte value. `^` and `$` are the line's begin and its present end. What POSIX
- * leaves undefined ("a**" is fine, "*a", "()", "\d" are not) is refused, as are back-references and collating elements.
+ * Bytes, not characters: "." is any byte, ranges go by byte value. `^` and `$` are the line's begin and its present end. What
+ * POSIX leaves undefined ("a**" is fine, "*a", "()", "\d" are not) is refused, as are back-references and collating elements.
  */
 #ifndef ORRERY_SCENARIOS_PATTERN_H
 #define ORRERY_SCENARIOS_PATTERN_H

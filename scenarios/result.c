@@ -154,6 +154,7 @@ void result_print(FILE *out, const struct runner *r)
         struct verdict v = runner_verdict(r, i);
         fprintf(out, "%-7s %14" PRIu64 "  %s\n", v.met ? "met" : "NOT MET", v.cycle, script->expectations[i].text);
     }
-    fprintf(out, "%s: %s, end %s at cycle %" PRIu64 " (%.6f s), %" PRIu64 " instructions, digest %s\n", runner_scenario(r)->name,
-            runner_met(r) ? "met" : "not met", end, runner_cycles(r), seconds(r, runner_cycles(r)), runner_instructions(r), digest);
+    fprintf(out, "%s: %s, end %s at cycle %" PRIu64 " (%.6f s), %" PRIu64 " instructions, digest %s\n",
+            runner_scenario(r)->name, runner_met(r) ? "met" : "not met", end, runner_cycles(r), seconds(r, runner_cycles(r)),
+            runner_instructions(r), digest);
 }

@@ -7,8 +7,8 @@
 
 #include "scenarios/runner.h"
 
-/* The result as one object with stable keys (README.md names them); NULL when the host has no memory. `cpu_seconds` is the host's, and the only
- * value that may differ between two runs of one scenario. */
+/* The result as one object with stable keys (FORMAT.md names them); NULL when the host has no memory. `cpu_seconds` is the
+ * host's, and the only value that may differ between two runs of one scenario. */
 json_t *result_json(const struct runner *r, double cpu_seconds);
 
 /* One line for each expectation with the cycle that decided it, then how the run ended. */

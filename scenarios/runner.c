@@ -1,8 +1,9 @@
 /* The loop of a run. See runner.h.
  *
- * The partition is run from one *stop* to the next: end of chunk, epoch, timed action, limit, --stop-at. At a stop, in this order: the
- * epoch's link is taken, the guest's end is looked at, due actions are performed, then stop-at and limits. All but the end of a chunk are
- * functions of the scenario, and at the end of a chunk nothing happens but the question whether to go on.
+ * The partition is run from one *stop* to the next: end of chunk, epoch, timed action, limit, --stop-at. At a stop, in this
+ * order: the epoch's link is taken, the guest's end is looked at, due actions are performed, then stop-at and limits. All but
+ * the end of a chunk are functions of the scenario, and at the end of a chunk nothing happens but the question whether to go
+ * on.
  */
 #include "scenarios/runner.h"
 
@@ -75,7 +76,13 @@ static bool machine_build(struct runner *r, struct message *why)
         .ram_bytes = s->memory_bytes,
         .seed = s->seed,
         .turn_cycles = s->turn_cycles,
-        .cpu = {.model = s->model, .cost = s->cost, .vps = s->vps, .policy = s->translation, .seed = s->seed},
+        .cpu = {.model = s->model,
+                .cost = s->cost,
+                .vps = s->vps,
+                .policy = s->translation,
+                .seed = s->seed,
+                .host_tlb_entries = r->options.test_host_tlb_entries,
+                .host_cache_flush_every = r->options.test_host_flush_every},
         .profile = s->profile,
     };
     r->partition = partition_create(&config, &reason);
@@ -270,8 +277,9 @@ static bool any_runnable(struct runner *r)
     return false;
 }
 
-/* An instruction costs a cycle or more, so the limit cannot be passed before as many cycles are over as instructions are left: looking again
- * then, and then again, finds the very boundary at which the limit is reached. While all sleep, none can be executed before the next event. */
+/* An instruction costs a cycle or more, so the limit cannot be passed before as many cycles are over as instructions are left:
+ * looking again then, and then again, finds the very boundary at which the limit is reached. While all sleep, none can be
+ * executed before the next event. */
 static void check_instructions(struct runner *r)
 {
     uint64_t now = runner_cycles(r);
@@ -291,16 +299,24 @@ static void check_instructions(struct runner *r)
     r->instruction_check_cycle = limit - done > CYCLE_NEVER - from ? CYCLE_NEVER : from + (limit - done);
 }
 
-static uint64_t next_stop(const struct runner *r)
+/* A sleeping guest costs nothing until its next event, however far that is. */
+static uint64_t chunk_end(struct runner *r)
 {
-    uint64_t now = runner_cycles(r), chunk = r->options.chunk_cycles;
-    if (chunk == 0) {
-        chunk = CHUNK_DEFAULT_CYCLES;
-    } else if (chunk > CHUNK_MAX_CYCLES) {
-        chunk = CHUNK_MAX_CYCLES;
+    uint64_t from = runner_cycles(r), wanted = r->options.chunk_cycles;
+    if (wanted != 0) {
+        return from + (wanted < CHUNK_MAX_CYCLES ? wanted : CHUNK_MAX_CYCLES);
     }
+    if (!any_runnable(r)) {
+        uint64_t next = events_next(r->machine->events);
+        from = next > from && next < r->scenario->limit_cycles ? next : from;
+    }
+    return from + CHUNK_DEFAULT_CYCLES;
+}
+
+static uint64_t next_stop(struct runner *r)
+{
     const uint64_t stops[] = {
-        now + chunk,
+        chunk_end(r),
         r->chain.next_cycle,
         stage_next_cycle(r->stage),
         r->scenario->limit_cycles,

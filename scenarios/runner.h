@@ -1,7 +1,8 @@
 /* One run of one scenario: machine, boot, the loop, and how it ended.
  *
- * Invariants: what a run shows is a function of the scenario alone. How far one step of the loop goes (the chunk), whether somebody listens,
- * polls or traces is never visible in it. A run that is saved and restored, in this process or another, ends with the same result.
+ * Invariants: what a run shows is a function of the scenario alone. How far one step of the loop goes (the chunk), whether
+ * somebody listens, polls or traces is never visible in it. A run that is saved and restored, in this process or another, ends
+ * with the same result.
  */
 #ifndef ORRERY_SCENARIOS_RUNNER_H
 #define ORRERY_SCENARIOS_RUNNER_H
@@ -19,6 +20,8 @@ struct run_options {
     uint64_t chunk_cycles;  /* 0: a default; how often go_on() is asked at the least */
     uint64_t stop_at_cycle; /* CYCLE_NEVER: nowhere */
     const char *trace_dir;  /* NULL: no trace is written */
+    /* For tests, see struct cpu_config: host-side caches made small or emptied often. 0: default. Never visible in the result. */
+    unsigned test_host_tlb_entries, test_host_flush_every;
     /* May be NULL. A byte that the guest printed; and between steps, whether to go on (false: the run is interrupted). */
     void (*console)(void *owner, unsigned port, uint8_t byte);
     bool (*go_on)(void *owner, const struct runner *r);
@@ -29,7 +32,8 @@ struct run_options {
 struct runner *runner_create(const struct scenario *scenario, const struct run_options *options, struct message *why);
 void runner_destroy(struct runner *r);
 
-/* Takes over a saved run of an equal scenario, before the first step. False with a message; the runner can then only be destroyed. */
+/* Takes over a saved run of an equal scenario, before the first step. False with a message; the runner can then only be
+ * destroyed. */
 bool runner_restore(struct runner *r, const uint8_t *bytes, size_t size, struct message *why);
 /* The present moment as a file's bytes, freed by the caller; NULL with a message. */
 uint8_t *runner_save(struct runner *r, size_t *size, struct message *why);

@@ -1,4 +1,5 @@
-/* The runner's own struct, shared by runner.c (the loop), runner_state.c (save and restore) and runner_trace.c (who listens). Private to them. */
+/* The runner's own struct, shared by runner.c (the loop), runner_state.c (save and restore) and runner_trace.c (who listens).
+ * Private to them. */
 #ifndef ORRERY_SCENARIOS_RUNNER_PARTS_H
 #define ORRERY_SCENARIOS_RUNNER_PARTS_H
 
@@ -17,8 +18,9 @@ struct runner {
 
     struct stage *stage;
     struct console console;
-    struct ring *ring;   /* the last exits */
-    struct ctf *ctf;     /* open only while a run with a trace goes on */
+    struct ring *ring; /* the last exits */
+    uint64_t exit_rows[TRACE_IDS_MAX / 64]; /* bit set: an exit, for the ring */
+    struct ctf *ctf;   /* open only while a run with a trace goes on */
     bool traced;
     struct digest trace_digest;
 

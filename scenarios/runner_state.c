@@ -75,7 +75,8 @@ uint8_t *runner_save(struct runner *r, size_t *size, struct message *why)
     visit_all(s, r);
     uint8_t *bytes = state_ok(s) ? state_finish_save(s, size) : NULL;
     if (bytes == NULL) {
-        message_say(why, "the run cannot be saved: %s", state_error(s) != NULL ? state_error(s) : "the host has no memory left");
+        message_say(why, "the run cannot be saved: %s",
+                    state_error(s) != NULL ? state_error(s) : "the host has no memory left");
     }
     state_end(s);
     return bytes;

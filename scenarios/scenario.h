@@ -1,7 +1,7 @@
 /* A scenario: the machine, the guest, the script, as one YAML file says it, checked to the last key.
  *
- * Everything a run depends on is here, so two runs of equal scenarios are equal; `scenario_identity()` names that in 128 bits. Strings are
- * borrowed from the tree, which lives as long. Images are read by scenario_load_images(), not before.
+ * Everything a run depends on is here, so two runs of equal scenarios are equal; `scenario_identity()` names that in 128 bits.
+ * Strings are borrowed from the tree, which lives as long. Images are read by scenario_load_images(), not before.
  */
 #ifndef ORRERY_SCENARIOS_SCENARIO_H
 #define ORRERY_SCENARIOS_SCENARIO_H
@@ -16,17 +16,17 @@ enum { SCENARIO_MODULES_MAX = 32, SCENARIO_COVERS_MAX = 256 };
 #define SCENARIO_EPOCHS_MAX 1000000ULL
 
 struct scenario_image {
-    struct yaml_node *where;  /* NULL: there is none */
-    const char *name;         /* the file's name without its folders */
-    uint8_t *bytes;           /* NULL until loaded */
+    struct yaml_node *where; /* NULL: there is none */
+    const char *name;        /* the file's name without its folders */
+    uint8_t *bytes;          /* NULL until loaded */
     size_t size;
     struct yaml_hash content;
-    const char *cmdline;      /* of a module; may be NULL */
+    const char *cmdline; /* of a module; may be NULL */
 };
 
 struct scenario {
     struct yaml_tree *tree;
-    char *file;               /* as given, for messages */
+    char *file; /* as given, for messages */
     const char *name;
 
     const struct profile *profile; /* NULL: no hypervisor is shown */
@@ -61,14 +61,14 @@ struct scenario_overrides {
 };
 
 /* NULL with one message. `variables` and `overrides` may be NULL. */
-struct scenario *scenario_load(const char *path, const struct yaml_variables *variables, const struct scenario_overrides *overrides,
-                               struct message *why);
+struct scenario *scenario_load(const char *path, const struct yaml_variables *variables,
+                               const struct scenario_overrides *overrides, struct message *why);
 /* The same from memory. */
 struct scenario *scenario_read(const char *file, const char *text, size_t bytes, const struct yaml_variables *variables,
                                const struct scenario_overrides *overrides, struct message *why);
 void scenario_free(struct scenario *s);
-/* Reads kernel, initrd, modules. A relative path in the file counts from the scenario's folder, one that came by ${NAME} from the
- * current one. */
+/* Reads kernel, initrd, modules. A relative path in the file counts from the scenario's folder, one that came by ${NAME} from
+ * the current one. */
 bool scenario_load_images(struct scenario *s, struct message *why);
 /* Call after the images are loaded: the scenario's meaning, its seed and costs, its images' contents; no path, no comment. */
 struct yaml_hash scenario_identity(const struct scenario *s);

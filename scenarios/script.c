@@ -13,8 +13,14 @@
 /* ---- names ---- */
 
 static const char *const end_names[RUN_ENDS] = {
-    [RUN_GOING] = "going",     [RUN_POWEROFF] = "poweroff", [RUN_RESET] = "reset", [RUN_TRIPLE_FAULT] = "triple-fault",
-    [RUN_DEBUG_EXIT] = "debug-exit", [RUN_HALTED] = "halted", [RUN_LIMIT] = "limit", [RUN_STOP_AT] = "stop-at",
+    [RUN_GOING] = "going",
+    [RUN_POWEROFF] = "poweroff",
+    [RUN_RESET] = "reset",
+    [RUN_TRIPLE_FAULT] = "triple-fault",
+    [RUN_DEBUG_EXIT] = "debug-exit",
+    [RUN_HALTED] = "halted",
+    [RUN_LIMIT] = "limit",
+    [RUN_STOP_AT] = "stop-at",
     [RUN_INTERRUPTED] = "interrupted",
 };
 
@@ -75,7 +81,8 @@ static bool unknown_event(struct script_reader *r, const struct yaml_node *at, c
     size_t used = 0;
     for (size_t t = 0; t < ARRAY_COUNT(event_tables); t++) {
         for (size_t i = 0; i < event_tables[t].count && used < sizeof list - 40; i++) {
-            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used > 0 ? ", " : "", event_tables[t].rows[i].name);
+            used +=
+                (size_t)snprintf(list + used, sizeof list - used, "%s%s", used > 0 ? ", " : "", event_tables[t].rows[i].name);
         }
     }
     return value_refuse(&r->value, at, "no trace event has the name %s; there are %s%s", quote_text(name).text, list,
@@ -106,7 +113,8 @@ static bool read_field(struct script_reader *r, struct condition *c, const struc
     for (uint8_t i = 0; i < c->row->field_count; i++) {
         used += (size_t)snprintf(list + used, sizeof list - used, "%s, ", c->row->fields[i].name);
     }
-    return value_refuse(&r->value, key, "event %s has no field %s; it has %svp", c->row->name, quote_text(key->text).text, list);
+    return value_refuse(&r->value, key, "event %s has no field %s; it has %svp", c->row->name, quote_text(key->text).text,
+                        list);
 }
 
 static bool read_console(struct script_reader *r, struct condition *c, const struct yaml_node *n)
@@ -115,7 +123,7 @@ static bool read_console(struct script_reader *r, struct condition *c, const str
     if (!value_text(&r->value, n, "an extended regular expression", &text)) {
         return false;
     }
-    struct message wrong = {{0}};
+    struct message wrong = {.text = {0}};
     c->kind = CONDITION_CONSOLE;
     c->pattern = pattern_create(text, &wrong);
     return c->pattern != NULL || value_refuse(&r->value, n, "%s", wrong.text);
@@ -164,7 +172,8 @@ static bool read_condition(struct script_reader *r, const struct yaml_node *n, b
             }
         } else {
             return value_refuse(&r->value, key, "unknown key %s beside the condition%s", quote_text(key->text).text,
-                                inline_keys ? "; expected within or after" : "; a condition is one console expression or one event");
+                                inline_keys ? "; expected within or after"
+                                            : "; a condition is one console expression or one event");
         }
     }
     if (console != NULL) {
@@ -301,7 +310,8 @@ static bool read_end(struct script_reader *r, struct expectation *x, const struc
         }
     }
     uint64_t code;
-    if (strncmp(text, "debug-exit:", 11) == 0 && quantity_parse(text + 11, &units_integer, &code) == QUANTITY_OK && code <= UINT32_MAX) {
+    if (strncmp(text, "debug-exit:", 11) == 0 && quantity_parse(text + 11, &units_integer, &code) == QUANTITY_OK &&
+        code <= UINT32_MAX) {
         x->end = RUN_DEBUG_EXIT;
         x->end_code = (uint32_t)code;
         return true;
@@ -371,7 +381,9 @@ static bool read_expectation(struct script_reader *r, const struct yaml_node *n,
         const struct yaml_node *first = yaml_value(n, 0);
         const struct yaml_node *other = yaml_key(n, first == before || first == never || first == end);
         return value_refuse(&r->value, other, "unknown key %s beside \"%s\", which stands alone", quote_text(other->text).text,
-                            before != NULL ? "before" : never != NULL ? "never" : "end");
+                            before != NULL  ? "before"
+                            : never != NULL ? "never"
+                                            : "end");
     }
     if (end != NULL) {
         return read_end(r, x, end);

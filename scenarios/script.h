@@ -1,7 +1,8 @@
 /* What happens in a scenario besides the guest: conditions, the timeline's actions, and what must be seen.
  *
- * A condition is a moment that a running machine shows: a console line that matches, or a trace event with given fields. Each condition
- * belongs to exactly one timeline entry or expectation. This is the script as written, checked and constant; stage.h performs it.
+ * A condition is a moment that a running machine shows: a console line that matches, or a trace event with given fields. Each
+ * condition belongs to exactly one timeline entry or expectation. This is the script as written, checked and constant; stage.h
+ * performs it.
  *
  *     timeline:
  *       - { at: 20 s, do: stop }
@@ -62,15 +63,15 @@ struct action {
     const struct yaml_node *where;
     const char *text; /* SEND: the keys; SAVE: the file */
     size_t bytes;
-    unsigned port;    /* SEND: the UART, 0-3 */
+    unsigned port; /* SEND: the UART, 0-3 */
 };
 enum { ACTIONS_MAX = 16, SEND_MAX = 4096 };
 struct timeline_entry {
     const struct yaml_node *where;
-    bool timed;            /* `at`, else `when` */
+    bool timed; /* `at`, else `when` */
     struct moment at;
     unsigned condition;
-    bool after_previous;   /* watched only once the entry before it has happened */
+    bool after_previous; /* watched only once the entry before it has happened */
     struct action actions[ACTIONS_MAX];
     unsigned action_count;
 };
@@ -83,9 +84,9 @@ struct expectation {
     char text[240];
     /* Slot 0: what is seen, counted, forbidden, or comes first. Slot 1: BEFORE: what comes second; SEEN: `after`. */
     bool has_within, has_after;
-    struct moment within;          /* from the start of the run, or from `after` */
-    uint64_t at_least, at_most;    /* COUNT */
-    enum run_end end;              /* END */
+    struct moment within;       /* from the start of the run, or from `after` */
+    uint64_t at_least, at_most; /* COUNT */
+    enum run_end end;           /* END */
     uint32_t end_code;
 };
 

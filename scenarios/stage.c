@@ -1,7 +1,7 @@
 /* Conditions, timeline and expectations at work. See stage.h.
  *
- * An action becomes *due* at the moment of its condition, gets the next number in line, and is performed by the runner at the first boundary
- * from there on. Due actions of one entry follow each other; those of several entries go by number.
+ * An action becomes *due* at the moment of its condition, gets the next number in line, and is performed by the runner at the
+ * first boundary from there on. Due actions of one entry follow each other; those of several entries go by number.
  */
 #include "scenarios/stage.h"
 

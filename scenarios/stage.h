@@ -1,7 +1,8 @@
-/* The script on stage: which conditions have happened, which actions are due, which expectations are decided, and at which cycle.
+/* The script on stage: which conditions have happened, which actions are due, which expectations are decided, and at which
+ * cycle.
  *
- * The stage hears console bytes and trace events in the order in which they happen, each with its cycle, and never looks at anything else; so
- * what it decides is a function of the guest alone. It is plain data: it saves and restores with the machine.
+ * The stage hears console bytes and trace events in the order in which they happen, each with its cycle, and never looks at
+ * anything else; so what it decides is a function of the guest alone. It is plain data: it saves and restores with the machine.
  */
 #ifndef ORRERY_SCENARIOS_STAGE_H
 #define ORRERY_SCENARIOS_STAGE_H

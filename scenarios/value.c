@@ -15,13 +15,19 @@ static const struct unit time_units[] = {
     {"ns", 1}, {"us", 1000}, {"ms", 1000000}, {"s", 1000000000}, {"min", 60000000000}, {"h", 3600000000000},
 };
 static const struct unit frequency_units[] = {
-    {"Hz", 1}, {"kHz", 1000}, {"MHz", 1000000}, {"GHz", 1000000000},
+    {"Hz", 1},
+    {"kHz", 1000},
+    {"MHz", 1000000},
+    {"GHz", 1000000000},
 };
 static const struct unit count_units[] = {
     {"", 1}, {"k", 1000}, {"M", 1000000}, {"G", 1000000000}, {"T", 1000000000000},
 };
 
-#define FAMILY(what_, example_, names_, units_) {what_, example_, names_, units_, ARRAY_COUNT(units_)}
+#define FAMILY(what_, example_, names_, units_)                                                                                \
+    {                                                                                                                          \
+        what_, example_, names_, units_, ARRAY_COUNT(units_)                                                                   \
+    }
 const struct unit_family units_size = FAMILY("a size", "512 MiB", "B, KiB, MiB, GiB, TiB", size_units);
 const struct unit_family units_time = FAMILY("a time", "20 s", "ns, us, ms, s, min, h", time_units);
 const struct unit_family units_frequency = FAMILY("a frequency", "1 GHz", "Hz, kHz, MHz, GHz", frequency_units);
@@ -216,8 +222,8 @@ static void bound_text(const struct unit_family *family, uint64_t value, char te
     snprintf(text, 40, "%" PRIu64 "%s%s", value / best->worth, best->name[0] != 0 ? " " : "", best->name);
 }
 
-bool value_quantity(struct value_reader *r, const struct yaml_node *n, const struct unit_family *family, uint64_t min, uint64_t max,
-                    uint64_t *value)
+bool value_quantity(struct value_reader *r, const struct yaml_node *n, const struct unit_family *family, uint64_t min,
+                    uint64_t max, uint64_t *value)
 {
     if (n->kind != YAML_IS_SCALAR) {
         return value_refuse(r, n, "expected %s such as %s", family->what, family->example);
@@ -225,8 +231,8 @@ bool value_quantity(struct value_reader *r, const struct yaml_node *n, const str
     uint64_t got = 0;
     enum quantity_error e = quantity_parse(n->text, family, &got);
     if (e != QUANTITY_OK) {
-        return value_refuse(r, n, "%s %s; write %s such as %s (units: %s)", quote_text(n->text).text, complaint(e), family->what,
-                            family->example, family->names);
+        return value_refuse(r, n, "%s %s; write %s such as %s (units: %s)", quote_text(n->text).text, complaint(e),
+                            family->what, family->example, family->names);
     }
     if (got < min || got > max) {
         char low[40], high[40];

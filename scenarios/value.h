@@ -1,8 +1,8 @@
 /* Values with units: text to exact integers. "512 MiB", "2.5 s", "1 GHz", "0x1000", "20 G", "2026-01-01T00:00:00Z".
  *
- * A number is decimal, decimal with a fraction, or 0x and hexadecimal digits. A fraction is taken only when the value is a whole number of
- * the smallest unit; nothing is ever rounded, and what does not fit 64 bits is refused. Leading zeros are refused: 010 means
- * eight to some readers and ten to others.
+ * A number is decimal, decimal with a fraction, or 0x and hexadecimal digits. A fraction is taken only when the value is a
+ * whole number of the smallest unit; nothing is ever rounded, and what does not fit 64 bits is refused. Leading zeros are
+ * refused: 010 means eight to some readers and ten to others.
  */
 #ifndef ORRERY_SCENARIOS_VALUE_H
 #define ORRERY_SCENARIOS_VALUE_H
@@ -26,7 +26,14 @@ extern const struct unit_family units_frequency; /* hertz */
 extern const struct unit_family units_count;     /* a bare number, k, M, G, T */
 extern const struct unit_family units_integer;   /* a bare number only */
 
-enum quantity_error { QUANTITY_OK, QUANTITY_NO_NUMBER, QUANTITY_NO_UNIT, QUANTITY_BAD_UNIT, QUANTITY_NOT_WHOLE, QUANTITY_TOO_LARGE };
+enum quantity_error {
+    QUANTITY_OK,
+    QUANTITY_NO_NUMBER,
+    QUANTITY_NO_UNIT,
+    QUANTITY_BAD_UNIT,
+    QUANTITY_NOT_WHOLE,
+    QUANTITY_TOO_LARGE
+};
 enum quantity_error quantity_parse(const char *text, const struct unit_family *family, uint64_t *value);
 
 /* A UTC date and time of 1970-2099, as RFC 3339 writes it; seconds since 1970. */
@@ -46,10 +53,11 @@ struct value_reader {
     const char *file;
     struct message *why;
 };
-bool value_refuse(struct value_reader *r, const struct yaml_node *n, const char *format, ...) __attribute__((format(printf, 3, 4)));
+bool value_refuse(struct value_reader *r, const struct yaml_node *n, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 bool value_text(struct value_reader *r, const struct yaml_node *n, const char *what, const char **text);
-bool value_quantity(struct value_reader *r, const struct yaml_node *n, const struct unit_family *family, uint64_t min, uint64_t max,
-                    uint64_t *value);
+bool value_quantity(struct value_reader *r, const struct yaml_node *n, const struct unit_family *family, uint64_t min,
+                    uint64_t max, uint64_t *value);
 bool value_moment(struct value_reader *r, const struct yaml_node *n, struct moment *m);
 bool value_date(struct value_reader *r, const struct yaml_node *n, int64_t *unix_seconds);
 /* on, true / off, false */

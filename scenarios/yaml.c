@@ -196,8 +196,9 @@ static bool substitute_one(struct reader *r, struct yaml_node *n, const char *te
     const char *behind = text + from + length, *spare = strncmp(behind, ":-", 2) == 0 ? behind + 2 : NULL;
     const char *end = spare != NULL ? strchr(spare, '}') : behind;
     if (length == 0 || end == NULL || *end != '}') {
-        return message_at(r->why, r->tree->file, n->line, n->column,
-                          "\"${\" without a NAME and \"}\"; write ${NAME} for a value from outside, or $${ for the text itself");
+        return message_at(
+            r->why, r->tree->file, n->line, n->column,
+            "\"${\" without a NAME and \"}\"; write ${NAME} for a value from outside, or $${ for the text itself");
     }
     const char *value = r->variables != NULL ? r->variables->value(r->variables->owner, name) : NULL;
     size_t bytes = value != NULL ? strlen(value) : 0;
@@ -345,7 +346,8 @@ static bool read_alias(struct reader *r, const yaml_event_t *e)
     }
     if (a->node == NULL) {
         return message_at(r->why, r->tree->file, line, column,
-                          "alias %s inside its own anchor: a cycle; an alias may only name what is complete", quote_text(name).text);
+                          "alias %s inside its own anchor: a cycle; an alias may only name what is complete",
+                          quote_text(name).text);
     }
     return node_place(r, a->node, e->start_mark);
 }
@@ -419,7 +421,7 @@ static bool read_events(struct reader *r, const char *text, size_t bytes)
 }
 
 struct yaml_tree *yaml_tree_read(const char *file, const char *text, size_t bytes, const struct yaml_variables *variables,
-                            struct message *why)
+                                 struct message *why)
 {
     if (bytes > YAML_FILE_MAX) {
         message_at(why, file, 1, 1, "the file has %zu bytes; a scenario has at most %d", bytes, YAML_FILE_MAX);

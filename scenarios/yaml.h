@@ -1,10 +1,10 @@
 /* A YAML file as a checked tree: mappings, sequences and scalars, each with its line and column.
  *
  * Invariants: one document; keys are plain scalars and unique in their mapping; no tags; every scalar is text without NUL;
- * aliases point to finished nodes, so the tree has no cycle, and what it *expands* to is bounded (YAML_NODES_MAX, YAML_DEPTH_MAX):
- * whoever walks the tree needs no care. `${NAME}` (or `${NAME:-DEFAULT}`) is replaced in parsed values, never in the file's text,
- * so a value can never become syntax; `$${` stands for `${`.
- * Leaves out: types (value.h), merge keys, several documents.
+ * aliases point to finished nodes, so the tree has no cycle, and what it *expands* to is bounded (YAML_NODES_MAX,
+ * YAML_DEPTH_MAX): whoever walks the tree needs no care. `${NAME}` (or `${NAME:-DEFAULT}`) is replaced in parsed values, never
+ * in the file's text, so a value can never become syntax; `$${` stands for `${`. Leaves out: types (value.h), merge keys,
+ * several documents.
  */
 #ifndef ORRERY_SCENARIOS_YAML_H
 #define ORRERY_SCENARIOS_YAML_H
@@ -15,8 +15,8 @@ enum {
     YAML_FILE_MAX = 1 << 20,
     YAML_NODES_MAX = 1 << 14, /* with aliases expanded */
     YAML_DEPTH_MAX = 24,
-    YAML_KEYS_MAX = 512,      /* of one mapping */
-    YAML_TEXT_MAX = 1 << 16,  /* of one scalar, after ${NAME} */
+    YAML_KEYS_MAX = 512,     /* of one mapping */
+    YAML_TEXT_MAX = 1 << 16, /* of one scalar, after ${NAME} */
 };
 
 enum yaml_kind { YAML_IS_SCALAR, YAML_IS_SEQUENCE, YAML_IS_MAPPING };
@@ -47,7 +47,7 @@ struct yaml_variables {
 
 /* NULL with a message. `file` is for messages and borrowed; `text` is only read. */
 struct yaml_tree *yaml_tree_read(const char *file, const char *text, size_t bytes, const struct yaml_variables *variables,
-                            struct message *why);
+                                 struct message *why);
 void yaml_tree_free(struct yaml_tree *t);
 
 /* The value of a key; NULL when there is none (or `mapping` is none). */
@@ -66,7 +66,8 @@ void yaml_text(const struct yaml_node *n, char *text, size_t size);
 struct yaml_hash {
     uint64_t low, high;
 };
-/* XXH3-128 of the tree's meaning: kinds, values after ${NAME}, order; not of comments, quoting, places, or names of host files. */
+/* XXH3-128 of the tree's meaning: kinds, values after ${NAME}, order; not of comments, quoting, places, or names of host files.
+ */
 struct yaml_hash yaml_hash(const struct yaml_node *n);
 
 #endif

@@ -1,7 +1,8 @@
 /* CPUID leaves of the hypervisor. TLFS 6.0b §2.2-2.4.
  *
- * The profile's announced leaves as they are, on every VP and at every time. §2.4 says that leaf 0x40000002 is zero until the guest has
- * written its identity; every host seen so far fills it from the start (Linux prints it before it writes the MSR), and so does this one.
+ * The profile's announced leaves as they are, on every VP and at every time. §2.4 says that leaf 0x40000002 is zero until the
+ * guest has written its identity; every host seen so far fills it from the start (Linux prints it before it writes the MSR),
+ * and so does this one.
  */
 #include "tlfs/hypervisor.h"
 

@@ -3,7 +3,7 @@
 #include "tlfs/profile.h"
 
 const struct feature_row feature_rows[] = {
-#define FEATURE(name_, leaf_, reg_, bit_, built_, why_)                                                                                \
+#define FEATURE(name_, leaf_, reg_, bit_, built_, why_)                                                                        \
     {.leaf = 0x40000000u + (leaf_), .reg = (reg_), .bit = (bit_), .name = #name_, .built = (built_), .why_withheld = (why_)},
 #include "tlfs/features.def"
 #undef FEATURE

@@ -1,15 +1,16 @@
 /* The hypercall dispatcher: who may call, what the control word asks, where the input lies. TLFS 6.0b §3.5-3.13.
  *
- * Order of checks, where the text leaves it open (§3.12.2): mode, code, privilege, form, registers, memory. A refused call has no effect
- * but its status. Only the result register changes, and nothing else is lost to the guest (§3.9).
- * Leaves out: element loops of rep calls, output, XMM registers: no call that is built has them. Codes that are not built are unknown.
+ * Order of checks, where the text leaves it open (§3.12.2): mode, code, privilege, form, registers, memory. A refused call has
+ * no effect but its status. Only the result register changes, and nothing else is lost to the guest (§3.9). Leaves out: element
+ * loops of rep calls, output, XMM registers: no call that is built has them. Codes that are not built are unknown.
  */
 #include "tlfs/hypercall.h"
 
 #include "tlfs/hypervisor.h"
 
 /* §14.5.1: advisory, always a success. The VP that spins gives up the rest of its turn, so that the lock's holder may run. */
-static hv_status_t notify_long_spin_wait(struct partition *p, struct hv_vp *vp, const struct hypercall_control *c, const void *input)
+static hv_status_t notify_long_spin_wait(struct partition *p, struct hv_vp *vp, const struct hypercall_control *c,
+                                         const void *input)
 {
     turns_yield(p);
     return HV_STATUS_SUCCESS;
@@ -18,7 +19,8 @@ static hv_status_t notify_long_spin_wait(struct partition *p, struct hv_vp *vp, 
 /* clang-format off: a table */
 const struct hypercall_row hv_hypercall_rows[] = {
     /* code  name                        TLFS 6.0b  since        form              var    privilege     in out handler */
-    {0x0008, "HvCallNotifyLongSpinWait", "§14.5.1", EDITION_2_0, HYPERCALL_SIMPLE, false, HV_FEATURES,  8, 0,  notify_long_spin_wait},
+    {0x0008, "HvCallNotifyLongSpinWait", "§14.5.1", EDITION_2_0, HYPERCALL_SIMPLE, false, HV_FEATURES, 8, 0,
+     notify_long_spin_wait},
 };
 /* clang-format on */
 const size_t hv_hypercall_row_count = ARRAY_COUNT(hv_hypercall_rows);
@@ -86,18 +88,18 @@ static void result_write(struct vcpu *vcpu, bool wide, uint64_t result)
     }
 }
 
-/* The input block into `block`. §3.6: 8-byte aligned, inside one page, inside the GPA space; a page that is not there is answered in the
- * same way, for no parent waits for an intercept. */
-static hv_status_t input_fetch(const struct partition *p, const struct hypercall_row *row, const struct hypercall_registers *r, bool fast,
-                               uint64_t block[HYPERCALL_INPUT_MAX / 8])
+/* The input block into `block`. §3.6: 8-byte aligned, inside one page, inside the GPA space; a page that is not there is
+ * answered in the same way, for no parent waits for an intercept. */
+static hv_status_t input_fetch(const struct partition *p, const struct hypercall_row *row, const struct hypercall_registers *r,
+                               bool fast, uint64_t block[HYPERCALL_INPUT_MAX / 8])
 {
     block[0] = r->input;
     block[1] = r->output;
     if (fast || row->input_bytes == 0) {
         return HV_STATUS_SUCCESS;
     }
-    if (r->input % 8 != 0 || (r->input & PAGE_OFFSET_MASK) + row->input_bytes > PAGE_BYTES || !partition_gpa_valid(p, r->input) ||
-        !memory_read(p->machine->memory, gpa(r->input), block, row->input_bytes)) {
+    if (r->input % 8 != 0 || (r->input & PAGE_OFFSET_MASK) + row->input_bytes > PAGE_BYTES ||
+        !partition_gpa_valid(p, r->input) || !memory_read(p->machine->memory, gpa(r->input), block, row->input_bytes)) {
         return HV_STATUS_INVALID_ALIGNMENT;
     }
     return HV_STATUS_SUCCESS;

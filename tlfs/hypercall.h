@@ -1,4 +1,5 @@
-/* Hypercalls: the control word, the table of calls, status codes. TLFS 6.0b §3, appendices A and B. Private to tlfs/ and its tests. */
+/* Hypercalls: the control word, the table of calls, status codes. TLFS 6.0b §3, appendices A and B. Private to tlfs/ and its
+ * tests. */
 #ifndef ORRERY_TLFS_HYPERCALL_H
 #define ORRERY_TLFS_HYPERCALL_H
 
@@ -14,8 +15,8 @@ enum {
     HV_STATUS_ACCESS_DENIED = 0x0006,
 };
 
-/* The hypercall input value, §3.7. The 6.0b figure gives the variable header nine bits and IsNested bit 26; the web edition and every
- * implementation have ten bits and bit 31. Nobody here is nested, so bit 31 is reserved like its neighbours. */
+/* The hypercall input value, §3.7. The 6.0b figure gives the variable header nine bits and IsNested bit 26; the web edition and
+ * every implementation have ten bits and bit 31. Nobody here is nested, so bit 31 is reserved like its neighbours. */
 struct hypercall_control {
     uint16_t code;
     bool fast;
@@ -34,10 +35,10 @@ enum { HYPERCALL_FAST_BYTES = 16, HYPERCALL_INPUT_MAX = 256 };
 struct hypercall_row {
     uint16_t code;
     const char *name, *section;
-    uint8_t since;          /* enum tlfs_edition: in older ones the code is unknown */
-    uint8_t kind;           /* enum hypercall_kind */
+    uint8_t since; /* enum tlfs_edition: in older ones the code is unknown */
+    uint8_t kind;  /* enum hypercall_kind */
     bool variable_header;
-    enum hv_feature gate;   /* privilege; HV_FEATURES: none is needed */
+    enum hv_feature gate;               /* privilege; HV_FEATURES: none is needed */
     uint16_t input_bytes, output_bytes; /* fixed part */
     hv_status_t (*handler)(struct partition *p, struct hv_vp *vp, const struct hypercall_control *c, const void *input);
 };

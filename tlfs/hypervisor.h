@@ -1,7 +1,8 @@
 /* Inside the hypervisor: what the files of tlfs/ share about a partition and its VPs. Private to tlfs/.
  *
- * Invariants: every register value here is one that some guest's writes can produce; overlays follow their MSRs; nothing holds time but
- * cycles and 100 ns units of the partition's own clock. Plain registers lie in structs so that the MSR table can name them by offset.
+ * Invariants: every register value here is one that some guest's writes can produce; overlays follow their MSRs; nothing holds
+ * time but cycles and 100 ns units of the partition's own clock. Plain registers lie in structs so that the MSR table can name
+ * them by offset.
  */
 #ifndef ORRERY_TLFS_HYPERVISOR_H
 #define ORRERY_TLFS_HYPERVISOR_H
@@ -48,7 +49,7 @@ struct partition {
         void *owner;
         void (*eoi)(void *owner, uint8_t vector);
         uint8_t (*extint_acknowledge)(void *owner);
-    } platform; /* NULL until partition_wire_platform() */
+    } platform;       /* NULL until partition_wire_platform() */
     bool enlightened; /* a profile is shown */
     struct profile profile;
 
@@ -57,10 +58,10 @@ struct partition {
 
     /* Turns, turns.c. */
     uint64_t turn_cycles;
-    uint32_t turn_vp;               /* whose turn it is, or was last */
-    uint64_t turn_end;              /* the turn is over at this cycle */
+    uint32_t turn_vp;                    /* whose turn it is, or was last */
+    uint64_t turn_end;                   /* the turn is over at this cycle */
     uint64_t awake[(VPS_MAX + 63) / 64]; /* bit clear: that VP is not runnable. Rebuilt, not saved */
-    struct hv_vp *running;          /* inside vp_run() */
+    struct hv_vp *running;               /* inside vp_run() */
     uint64_t running_since;
     bool pause_requested;
 

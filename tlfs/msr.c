@@ -1,7 +1,7 @@
 /* Synthetic MSRs: one row each, and the handlers of those that are more than storage. TLFS 6.0b appendix C.
  *
- * Invariants: an MSR whose privilege is not announced raises #GP on every access, as does a write to a read-only one, a read of a
- * write-only one and a set RsvdZ bit; RsvdP bits are kept. Checks first, effects after: a refused write changes nothing.
+ * Invariants: an MSR whose privilege is not announced raises #GP on every access, as does a write to a read-only one, a read of
+ * a write-only one and a set RsvdZ bit; RsvdP bits are kept. Checks first, effects after: a refused write changes nothing.
  * Leaves out: everything of which features.def says that it is not built.
  */
 #include "tlfs/msr.h"
@@ -200,41 +200,55 @@ static enum msr_outcome write_crash_ctl(struct partition *p, struct hv_vp *vp, u
 
 /* ---- the table ---- */
 
-#define OF_PARTITION(field) SCOPE_PARTITION, offsetof(struct partition_registers, field)
-#define OF_VP(field) SCOPE_VP, offsetof(struct vp_registers, field)
-#define NOT_STORED(scope) scope, 0
-#define STIMER_ROWS(n)                                                                                                                \
-    {0x400000b0 + 2 * n, "HV_X64_MSR_STIMER" #n "_CONFIG", "§12.5.1", HV_AccessSyntheticTimerRegs, MSR_READ_WRITE,                    \
-     OF_VP(stimer[n].config), ~0xf1fffULL, NULL, write_stimer_config},                                                                \
-        {0x400000b1 + 2 * n, "HV_X64_MSR_STIMER" #n "_COUNT", "§12.5.2", HV_AccessSyntheticTimerRegs, MSR_READ_WRITE,                 \
-         OF_VP(stimer[n].count), 0, NULL, write_stimer_count}
+enum { RO = MSR_READ, WO = MSR_WRITE, RW = MSR_READ_WRITE };
+#define PARTITION(field) SCOPE_PARTITION, offsetof(struct partition_registers, field)
+#define VP(field) SCOPE_VP, offsetof(struct vp_registers, field)
+#define NOWHERE SCOPE_PARTITION, 0
 
 /* clang-format off: a table */
 const struct msr_row hv_msr_rows[] = {
-    /* index      name                            TLFS 6.0b   gate                               access          stored at                          RsvdZ      read, write */
-    {0x40000000, "HV_X64_MSR_GUEST_OS_ID",        "§2.6",     HV_AccessHypercallMsrs,            MSR_READ_WRITE, OF_PARTITION(guest_os_id),         0,         NULL, write_guest_os_id},
-    {0x40000001, "HV_X64_MSR_HYPERCALL",          "§3.13",    HV_AccessHypercallMsrs,            MSR_READ_WRITE, OF_PARTITION(hypercall.value),     0,         NULL, write_hypercall},
-    {0x40000002, "HV_X64_MSR_VP_INDEX",           "§7.8.1",   HV_AccessVpIndex,                  MSR_READ,       NOT_STORED(SCOPE_VP),              0,         read_vp_index, NULL},
-    {0x40000003, "HV_X64_MSR_RESET",              "App. C",   HV_AccessResetReg,                 MSR_READ_WRITE, NOT_STORED(SCOPE_PARTITION),       ~1ULL,     read_zero, write_reset},
-    {0x40000010, "HV_X64_MSR_VP_RUNTIME",         "§7.9.1",   HV_AccessVpRunTimeReg,             MSR_READ,       NOT_STORED(SCOPE_VP),              0,         read_vp_runtime, NULL},
-    {0x40000020, "HV_X64_MSR_TIME_REF_COUNT",     "§12.4.1",  HV_AccessPartitionReferenceCounter, MSR_READ,      NOT_STORED(SCOPE_PARTITION),       0,         read_time_ref_count, NULL},
-    {0x40000021, "HV_X64_MSR_REFERENCE_TSC",      "§12.7.1",  HV_AccessPartitionReferenceTsc,    MSR_READ_WRITE, OF_PARTITION(reference_tsc.value), 0,         NULL, write_reference_tsc},
-    {0x40000022, "HV_X64_MSR_TSC_FREQUENCY",      "App. C",   HV_AccessFrequencyRegs,            MSR_READ,       NOT_STORED(SCOPE_PARTITION),       0,         read_tsc_frequency, NULL},
-    {0x40000023, "HV_X64_MSR_APIC_FREQUENCY",     "App. C",   HV_AccessFrequencyRegs,            MSR_READ,       NOT_STORED(SCOPE_PARTITION),       0,         read_apic_frequency, NULL},
-    {0x40000070, "HV_X64_MSR_EOI",                "§10.2.3.1", HV_AccessIntrCtrlRegs,            MSR_WRITE,      NOT_STORED(SCOPE_VP),              0,         NULL, write_eoi},
-    {0x40000071, "HV_X64_MSR_ICR",                "§10.2.3.2", HV_AccessIntrCtrlRegs,            MSR_READ_WRITE, NOT_STORED(SCOPE_VP),              0,         read_icr, write_icr},
-    {0x40000072, "HV_X64_MSR_TPR",                "§10.2.3.3", HV_AccessIntrCtrlRegs,            MSR_READ_WRITE, NOT_STORED(SCOPE_VP),              ~0xffULL,  read_tpr, write_tpr},
-    {0x40000073, "HV_X64_MSR_VP_ASSIST_PAGE",     "§7.8.7.1", HV_AccessIntrCtrlRegs,             MSR_READ_WRITE, OF_VP(assist.value),               0,         NULL, write_vp_assist},
-    STIMER_ROWS(0),
-    STIMER_ROWS(1),
-    STIMER_ROWS(2),
-    STIMER_ROWS(3),
-    {0x40000100, "HV_X64_MSR_CRASH_P0",           "§4.3.1",   HV_GuestCrashRegsAvailable,        MSR_READ_WRITE, OF_PARTITION(crash[0]),            0,         NULL, NULL},
-    {0x40000101, "HV_X64_MSR_CRASH_P1",           "§4.3.1",   HV_GuestCrashRegsAvailable,        MSR_READ_WRITE, OF_PARTITION(crash[1]),            0,         NULL, NULL},
-    {0x40000102, "HV_X64_MSR_CRASH_P2",           "§4.3.1",   HV_GuestCrashRegsAvailable,        MSR_READ_WRITE, OF_PARTITION(crash[2]),            0,         NULL, NULL},
-    {0x40000103, "HV_X64_MSR_CRASH_P3",           "§4.3.1",   HV_GuestCrashRegsAvailable,        MSR_READ_WRITE, OF_PARTITION(crash[3]),            0,         NULL, NULL},
-    {0x40000104, "HV_X64_MSR_CRASH_P4",           "§4.3.1",   HV_GuestCrashRegsAvailable,        MSR_READ_WRITE, OF_PARTITION(crash[4]),            0,         NULL, NULL},
-    {0x40000105, "HV_X64_MSR_CRASH_CTL",          "§4.3.1.1", HV_GuestCrashRegsAvailable,        MSR_READ_WRITE, NOT_STORED(SCOPE_PARTITION),       0,         read_crash_ctl, write_crash_ctl},
+    /* index     name and TLFS 6.0b section, then: privilege, access, where it is stored, RsvdZ, read, write */
+    {0x40000000, "HV_X64_MSR_GUEST_OS_ID", "§2.6", HV_AccessHypercallMsrs, RW, PARTITION(guest_os_id), 0, NULL,
+     write_guest_os_id},
+    {0x40000001, "HV_X64_MSR_HYPERCALL", "§3.13", HV_AccessHypercallMsrs, RW, PARTITION(hypercall.value), 0, NULL,
+     write_hypercall},
+    {0x40000002, "HV_X64_MSR_VP_INDEX", "§7.8.1", HV_AccessVpIndex, RO, NOWHERE, 0, read_vp_index, NULL},
+    {0x40000003, "HV_X64_MSR_RESET", "App. C", HV_AccessResetReg, RW, NOWHERE, ~1ULL, read_zero, write_reset},
+    {0x40000010, "HV_X64_MSR_VP_RUNTIME", "§7.9.1", HV_AccessVpRunTimeReg, RO, NOWHERE, 0, read_vp_runtime, NULL},
+    {0x40000020, "HV_X64_MSR_TIME_REF_COUNT", "§12.4.1", HV_AccessPartitionReferenceCounter, RO, NOWHERE, 0,
+     read_time_ref_count, NULL},
+    {0x40000021, "HV_X64_MSR_REFERENCE_TSC", "§12.7.1", HV_AccessPartitionReferenceTsc, RW, PARTITION(reference_tsc.value), 0,
+     NULL, write_reference_tsc},
+    {0x40000022, "HV_X64_MSR_TSC_FREQUENCY", "App. C", HV_AccessFrequencyRegs, RO, NOWHERE, 0, read_tsc_frequency, NULL},
+    {0x40000023, "HV_X64_MSR_APIC_FREQUENCY", "App. C", HV_AccessFrequencyRegs, RO, NOWHERE, 0, read_apic_frequency, NULL},
+    {0x40000070, "HV_X64_MSR_EOI", "§10.2.3.1", HV_AccessIntrCtrlRegs, WO, NOWHERE, 0, NULL, write_eoi},
+    {0x40000071, "HV_X64_MSR_ICR", "§10.2.3.2", HV_AccessIntrCtrlRegs, RW, NOWHERE, 0, read_icr, write_icr},
+    {0x40000072, "HV_X64_MSR_TPR", "§10.2.3.3", HV_AccessIntrCtrlRegs, RW, NOWHERE, ~0xffULL, read_tpr, write_tpr},
+    {0x40000073, "HV_X64_MSR_VP_ASSIST_PAGE", "§7.8.7.1", HV_AccessIntrCtrlRegs, RW, VP(assist.value), 0, NULL,
+     write_vp_assist},
+    {0x400000b0, "HV_X64_MSR_STIMER0_CONFIG", "§12.5.1", HV_AccessSyntheticTimerRegs, RW, VP(stimer[0].config), ~0xf1fffULL,
+     NULL, write_stimer_config},
+    {0x400000b1, "HV_X64_MSR_STIMER0_COUNT", "§12.5.2", HV_AccessSyntheticTimerRegs, RW, VP(stimer[0].count), 0, NULL,
+     write_stimer_count},
+    {0x400000b2, "HV_X64_MSR_STIMER1_CONFIG", "§12.5.1", HV_AccessSyntheticTimerRegs, RW, VP(stimer[1].config), ~0xf1fffULL,
+     NULL, write_stimer_config},
+    {0x400000b3, "HV_X64_MSR_STIMER1_COUNT", "§12.5.2", HV_AccessSyntheticTimerRegs, RW, VP(stimer[1].count), 0, NULL,
+     write_stimer_count},
+    {0x400000b4, "HV_X64_MSR_STIMER2_CONFIG", "§12.5.1", HV_AccessSyntheticTimerRegs, RW, VP(stimer[2].config), ~0xf1fffULL,
+     NULL, write_stimer_config},
+    {0x400000b5, "HV_X64_MSR_STIMER2_COUNT", "§12.5.2", HV_AccessSyntheticTimerRegs, RW, VP(stimer[2].count), 0, NULL,
+     write_stimer_count},
+    {0x400000b6, "HV_X64_MSR_STIMER3_CONFIG", "§12.5.1", HV_AccessSyntheticTimerRegs, RW, VP(stimer[3].config), ~0xf1fffULL,
+     NULL, write_stimer_config},
+    {0x400000b7, "HV_X64_MSR_STIMER3_COUNT", "§12.5.2", HV_AccessSyntheticTimerRegs, RW, VP(stimer[3].count), 0, NULL,
+     write_stimer_count},
+    {0x40000100, "HV_X64_MSR_CRASH_P0", "§4.3.1", HV_GuestCrashRegsAvailable, RW, PARTITION(crash[0]), 0, NULL, NULL},
+    {0x40000101, "HV_X64_MSR_CRASH_P1", "§4.3.1", HV_GuestCrashRegsAvailable, RW, PARTITION(crash[1]), 0, NULL, NULL},
+    {0x40000102, "HV_X64_MSR_CRASH_P2", "§4.3.1", HV_GuestCrashRegsAvailable, RW, PARTITION(crash[2]), 0, NULL, NULL},
+    {0x40000103, "HV_X64_MSR_CRASH_P3", "§4.3.1", HV_GuestCrashRegsAvailable, RW, PARTITION(crash[3]), 0, NULL, NULL},
+    {0x40000104, "HV_X64_MSR_CRASH_P4", "§4.3.1", HV_GuestCrashRegsAvailable, RW, PARTITION(crash[4]), 0, NULL, NULL},
+    {0x40000105, "HV_X64_MSR_CRASH_CTL", "§4.3.1.1", HV_GuestCrashRegsAvailable, RW, NOWHERE, 0, read_crash_ctl,
+     write_crash_ctl},
 };
 /* clang-format on */
 const size_t hv_msr_row_count = ARRAY_COUNT(hv_msr_rows);

@@ -1,7 +1,8 @@
 /* Overlay pages of the hypervisor: hypercall code, reference TSC, VP assist. TLFS 6.0b §5.2.1, §3.13, §12.7, §7.8.7.
  *
- * Invariants: each overlay has one frame for the life of the partition, and its contents travel with it; it lies where its MSR says, or
- * nowhere when the MSR is disabled or names a page beyond the GPA space. The guest cannot write the code and the TSC page.
+ * Invariants: each overlay has one frame for the life of the partition, and its contents travel with it; it lies where its MSR
+ * says, or nowhere when the MSR is disabled or names a page beyond the GPA space. The guest cannot write the code and the TSC
+ * page.
  */
 #include <string.h>
 
@@ -15,8 +16,8 @@ bool partition_gpa_valid(const struct partition *p, uint64_t address)
     return address >> p->cpu_config.model.physical_bits == 0;
 }
 
-/* §3.13: a call to the start of the page is a hypercall and a near return. The opcodes are the same in 32- and 64-bit code. What lies
- * behind traps: nobody has business there. */
+/* §3.13: a call to the start of the page is a hypercall and a near return. The opcodes are the same in 32- and 64-bit code.
+ * What lies behind traps: nobody has business there. */
 static void hypercall_page_fill(struct partition *p)
 {
     static const uint8_t vmcall_ret[] = {0x0f, 0x01, 0xc1, 0xc3}, vmmcall_ret[] = {0x0f, 0x01, 0xd9, 0xc3};
@@ -30,8 +31,9 @@ static void hypercall_page_fill(struct partition *p)
 
 void reference_tsc_page_update(struct partition *p)
 {
-    /* Sequence 0 sends the guest to the counter's MSR (§12.7.3.2): where the scale does not fit. Scale and offset never change while
-     * a partition runs, so 1 is the only other sequence. The offset is zero: reference time counts from the TSC's own zero. */
+    /* Sequence 0 sends the guest to the counter's MSR (§12.7.3.2): where the scale does not fit. Scale and offset never change
+     * while a partition runs, so 1 is the only other sequence. The offset is zero: reference time counts from the TSC's own
+     * zero. */
     const uint32_t sequence = p->reference.scale ? 1 : 0;
     const uint64_t scale = p->reference.scale, offset = 0;
     int overlay = p->registers.reference_tsc.overlay;

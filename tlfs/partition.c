@@ -1,8 +1,9 @@
 /* A partition: it owns the machine and the processor and answers the processor's hooks. TLFS 6.0b §4, §7.
  *
- * Invariants: what is created in an order is destroyed in the reverse; event sources and overlays are registered at creation, in VP order,
- * so a saved state fits any partition of the same configuration. Without a profile no hook of the hypervisor is set: the guest sees a
- * bare processor. Leaves out: the run loop (turns.c), registers (msr.c), and everything a parent partition would do.
+ * Invariants: what is created in an order is destroyed in the reverse; event sources and overlays are registered at creation,
+ * in VP order, so a saved state fits any partition of the same configuration. Without a profile no hook of the hypervisor is
+ * set: the guest sees a bare processor. Leaves out: the run loop (turns.c), registers (msr.c), and everything a parent
+ * partition would do.
  */
 #include "tlfs/partition.h"
 
@@ -54,7 +55,8 @@ static bool config_check(const struct partition_config *config, const char **why
         return false;
     }
     /* TLFS 6.0b §2.4.6: the limit that leaf 0x40000005 states; zero states none. */
-    if (config->profile != NULL && config->profile->announced[5].eax != 0 && config->cpu.vps > config->profile->announced[5].eax) {
+    if (config->profile != NULL && config->profile->announced[5].eax != 0 &&
+        config->cpu.vps > config->profile->announced[5].eax) {
         *why = "more VPs than the profile's limit (leaf 0x40000005)";
         return false;
     }

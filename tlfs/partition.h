@@ -1,7 +1,7 @@
 /* A partition: machine, processor, the hypervisor's face, and the turns of its VPs on the one clock.
  *
- * The scheduler: VPs take turns in index order; a turn ends after `turn_cycles`, at HLT or at PAUSE. When no VP is runnable the clock
- * jumps to the next event. Turn and order are state: where a chunk ends is never visible.
+ * The scheduler: VPs take turns in index order; a turn ends after `turn_cycles`, at HLT or at PAUSE. When no VP is runnable the
+ * clock jumps to the next event. Turn and order are state: where a chunk ends is never visible.
  */
 #ifndef ORRERY_TLFS_PARTITION_H
 #define ORRERY_TLFS_PARTITION_H
@@ -14,16 +14,16 @@ struct partition;
 struct partition_config {
     uint64_t ram_bytes;
     uint64_t seed;
-    uint64_t turn_cycles;            /* 0: default 10 000 */
-    struct cpu_config cpu;           /* clock rate = cpu.model.tsc_hz */
-    const struct profile *profile;   /* NULL: no hypervisor is shown (CPUID.1:ECX[31] clear, its MSRs #GP) */
+    uint64_t turn_cycles;          /* 0: default 10 000 */
+    struct cpu_config cpu;         /* clock rate = cpu.model.tsc_hz */
+    const struct profile *profile; /* NULL: no hypervisor is shown (CPUID.1:ECX[31] clear, its MSRs #GP) */
 };
 
 /* NULL with *why set. Devices attach to partition_machine() before the first run. */
 struct partition *partition_create(const struct partition_config *config, const char **why);
 void partition_destroy(struct partition *p);
-/* Power-on reset of VPs and hypervisor, after which the machine may run again (its `end` is END_NONE); RAM and clock stay. Devices are
- * the caller's. Reference time starts again where VP 0's TSC does. */
+/* Power-on reset of VPs and hypervisor, after which the machine may run again (its `end` is END_NONE); RAM and clock stay.
+ * Devices are the caller's. Reference time starts again where VP 0's TSC does. */
 void partition_reset(struct partition *p);
 
 /* The platform's part of the processor's hooks: EOI of level interrupts, acknowledge of the 8259 pair. */

@@ -1,8 +1,8 @@
 /* Profiles: YAML text to CPUID leaves, and what of them is announced.
  *
- * Invariants: a bit is announced only when it is built and everything it needs is announced; leaves 0x40000000 and 0x40000001 are the
- * same in all profiles (TLFS 6.0b §2.4). The texts are part of the program (profile_data.c): a mistake in one is ours, and a test reads all.
- * Leaves out: MSRs and hypercalls, which ask profile_has() and profile.edition.
+ * Invariants: a bit is announced only when it is built and everything it needs is announced; leaves 0x40000000 and 0x40000001
+ * are the same in all profiles (TLFS 6.0b §2.4). The texts are part of the program (profile_data.c): a mistake in one is ours,
+ * and a test reads all. Leaves out: MSRs and hypercalls, which ask profile_has() and profile.edition.
  */
 #include "tlfs/profile.h"
 
@@ -74,8 +74,12 @@ static const struct {
 static const struct {
     const char *key;
     enum tlfs_edition edition;
-} editions[] = {{"requirements", EDITION_REQUIREMENTS}, {"2.0", EDITION_2_0}, {"3.0", EDITION_3_0},
-                {"4.0", EDITION_4_0},                   {"5.0", EDITION_5_0}, {"6.0", EDITION_6_0}};
+} editions[] = {{"requirements", EDITION_REQUIREMENTS},
+                {"2.0", EDITION_2_0},
+                {"3.0", EDITION_3_0},
+                {"4.0", EDITION_4_0},
+                {"5.0", EDITION_5_0},
+                {"6.0", EDITION_6_0}};
 
 struct reader {
     const char *name;
@@ -106,7 +110,8 @@ static bool read_value(struct reader *r, const char *group, const char *key, con
 {
     for (size_t i = 0; i < ARRAY_COUNT(value_rows); i++) {
         const struct value_row *row = &value_rows[i];
-        if (strcmp(row->key, key) != 0 || (row->group == NULL) != (group == NULL) || (group != NULL && strcmp(row->group, group) != 0)) {
+        if (strcmp(row->key, key) != 0 || (row->group == NULL) != (group == NULL) ||
+            (group != NULL && strcmp(row->group, group) != 0)) {
             continue;
         }
         const char *text = scalar(node);
@@ -173,10 +178,12 @@ static bool read_top(struct reader *r, const char *key, const yaml_node_t *node)
         return read_group(r, key, node);
     }
     if (strcmp(key, "profile") == 0) {
-        return snprintf(r->p->name, sizeof r->p->name, "%s", text) < (int)sizeof r->p->name || refuse(r, node, "the name is too long");
+        return snprintf(r->p->name, sizeof r->p->name, "%s", text) < (int)sizeof r->p->name ||
+               refuse(r, node, "the name is too long");
     }
     if (strcmp(key, "title") == 0) {
-        return snprintf(r->p->title, sizeof r->p->title, "%s", text) < (int)sizeof r->p->title || refuse(r, node, "the title is too long");
+        return snprintf(r->p->title, sizeof r->p->title, "%s", text) < (int)sizeof r->p->title ||
+               refuse(r, node, "the title is too long");
     }
     if (strcmp(key, "edition") == 0) {
         for (size_t i = 0; i < ARRAY_COUNT(editions); i++) {
@@ -274,7 +281,8 @@ bool profile_find(const char *name, struct profile *p)
     for (size_t i = 0; i < profile_name_count; i++) {
         if (strcmp(profile_names[i], name) == 0) {
             char why[160];
-            bool ok = profile_parse(name, profile_texts[i].start, (size_t)(profile_texts[i].end - profile_texts[i].start), p, why, sizeof why);
+            bool ok = profile_parse(name, profile_texts[i].start, (size_t)(profile_texts[i].end - profile_texts[i].start), p,
+                                    why, sizeof why);
             assert(ok && "a built-in profile must parse");
             return ok;
         }

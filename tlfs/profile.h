@@ -55,7 +55,8 @@ bool profile_find(const char *name, struct profile *p);
 /* Names of the built-in profiles, oldest interface first. */
 extern const char *const profile_names[];
 extern const size_t profile_name_count;
-/* Sets or clears one feature by TLFS name, and with it what it needs (or what needs it); false with *why set when unknown or not built. */
+/* Sets or clears one feature by TLFS name, and with it what it needs (or what needs it); false with *why set when unknown or
+ * not built. */
 bool profile_set(struct profile *p, const char *feature, bool on, const char **why);
 /* Is it announced? In truth? */
 bool profile_has(const struct profile *p, enum hv_feature f);

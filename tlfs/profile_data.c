@@ -5,18 +5,19 @@
 #include "tlfs/profile.h"
 
 /* clang-format off: one line a profile */
-#define PROFILES(X) X(hv1_minimal, "hv1-minimal") X(ws2008r2, "ws2008r2") X(ws2012, "ws2012") X(ws2012r2, "ws2012r2") \
-                    X(ws2016, "ws2016") X(ws2019, "ws2019")
+#define PROFILES(X)                                                                                                            \
+    X(hv1_minimal, "hv1-minimal")                                                                                              \
+    X(ws2008r2, "ws2008r2") X(ws2012, "ws2012") X(ws2012r2, "ws2012r2") X(ws2016, "ws2016") X(ws2019, "ws2019")
 /* clang-format on */
 
-#define EMBED(id, name)                                                                                                               \
-    __asm__(".pushsection .rodata\n"                                                                                                  \
-            "profile_text_" #id ":\n"                                                                                                 \
-            ".incbin \"tlfs/profiles/" name ".yaml\"\n"                                                                               \
-            "profile_text_" #id "_end:\n"                                                                                             \
-            ".byte 0\n"                                                                                                               \
-            ".popsection\n");                                                                                                         \
-    extern const uint8_t profile_text_##id[] __attribute__((visibility("hidden")));                                                   \
+#define EMBED(id, name)                                                                                                        \
+    __asm__(".pushsection .rodata\n"                                                                                           \
+            "profile_text_" #id ":\n"                                                                                          \
+            ".incbin \"tlfs/profiles/" name ".yaml\"\n"                                                                        \
+            "profile_text_" #id "_end:\n"                                                                                      \
+            ".byte 0\n"                                                                                                        \
+            ".popsection\n");                                                                                                  \
+    extern const uint8_t profile_text_##id[] __attribute__((visibility("hidden")));                                            \
     extern const uint8_t profile_text_##id##_end[] __attribute__((visibility("hidden")));
 PROFILES(EMBED)
 

@@ -1,9 +1,10 @@
 /* Reference time: 100 ns units since the partition's TSC was zero. TLFS 6.0b §12.3, §12.4, §12.7.
  *
- * One function is the truth for the counter MSR, the TSC page and the synthetic timers, and it is the page's own formula: time =
- * (TSC * scale) >> 64, with scale = 2^64 * 10^7 / TSC Hz rounded up. Rounded up, it equals the exact floor(TSC * 10^7 / Hz) for years of
- * virtual time (an error below TSC / 2^64); whatever the rate, all readers agree to the last unit, because they compute the same.
- * At 10 MHz and below the scale does not fit 64 bits: then the page is marked invalid and the quotient itself is the truth.
+ * One function is the truth for the counter MSR, the TSC page and the synthetic timers, and it is the page's own formula: time
+ * = (TSC * scale) >> 64, with scale = 2^64 * 10^7 / TSC Hz rounded up. Rounded up, it equals the exact floor(TSC * 10^7 / Hz)
+ * for years of virtual time (an error below TSC / 2^64); whatever the rate, all readers agree to the last unit, because they
+ * compute the same. At 10 MHz and below the scale does not fit 64 bits: then the page is marked invalid and the quotient itself
+ * is the truth.
  */
 #ifndef ORRERY_TLFS_REFERENCE_TIME_H
 #define ORRERY_TLFS_REFERENCE_TIME_H

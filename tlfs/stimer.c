@@ -1,8 +1,8 @@
 /* Synthetic timers: registers, expiry, periods. TLFS 6.0b §12.5.
  *
- * Invariants: an enabled timer is in direct mode, has a vector of 16 or more and a count; its event is armed for the first cycle at which
- * the reference counter shows due_100ns, so it never fires early and fires at the first boundary there.
- * Leaves out: message mode (SynIC), the time-unhalted timer.
+ * Invariants: an enabled timer is in direct mode, has a vector of 16 or more and a count; its event is armed for the first
+ * cycle at which the reference counter shows due_100ns, so it never fires early and fires at the first boundary there. Leaves
+ * out: message mode (SynIC), the time-unhalted timer.
  */
 #include "tlfs/stimer.h"
 
@@ -18,8 +18,8 @@ enum {
     CONFIG_DIRECT = 1 << 12,
     CONFIG_KNOWN = 0xf1fff, /* SINTx 19:16; the rest is RsvdZ */
 };
-/* A shorter period is served at this one: expirations that come too fast "may be skipped completely" (§12.1.4), and a guest must get
- * on with its work between two of them. */
+/* A shorter period is served at this one: expirations that come too fast "may be skipped completely" (§12.1.4), and a guest
+ * must get on with its work between two of them. */
 enum { PERIOD_LEAST_100NS = 100 };
 enum { VECTOR_LEAST = 16 };
 
@@ -75,8 +75,8 @@ static void timer_expired(void *source, uint64_t due_cycle)
     uint64_t now_100ns = partition_reference_time(p);
     TRACE(p->machine->trace, stimer_expiry, hv_vp_index(vp), from->timer, t->due_100ns, now_100ns, config_vector(t->config));
     if (t->config & CONFIG_PERIODIC) {
-        /* The schedule stays a multiple of the period from the start. What is already past is skipped: both of §12.1.4's techniques
-         * allow that, so lazy timers are served like the others. */
+        /* The schedule stays a multiple of the period from the start. What is already past is skipped: both of §12.1.4's
+         * techniques allow that, so lazy timers are served like the others. */
         uint64_t period = t->count < PERIOD_LEAST_100NS ? PERIOD_LEAST_100NS : t->count;
         uint64_t late = now_100ns > t->due_100ns ? now_100ns - t->due_100ns : 0;
         uint64_t step = late / period * period + period;

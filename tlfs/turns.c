@@ -1,9 +1,10 @@
-/* Turns: which VP runs, for how long, and where the clock goes when none can. TLFS 6.0b §14 leaves the policy to the hypervisor.
+/* Turns: which VP runs, for how long, and where the clock goes when none can. TLFS 6.0b §14 leaves the policy to the
+ * hypervisor.
  *
- * Invariants: VPs take turns in index order; a turn ends after turn_cycles, at HLT or at PAUSE. turn_vp and turn_end are the whole state:
- * a turn begins only when its VP is about to run, so where a call of partition_run() ends shows nowhere. A clear bit in `awake` means
- * that the VP cannot run; a set bit is a guess that turn_pick() checks.
- * Leaves out: other policies; weights, caps and reserves.
+ * Invariants: VPs take turns in index order; a turn ends after turn_cycles, at HLT or at PAUSE. turn_vp and turn_end are the
+ * whole state: a turn begins only when its VP is about to run, so where a call of partition_run() ends shows nowhere. A clear
+ * bit in `awake` means that the VP cannot run; a set bit is a guess that turn_pick() checks. Leaves out: other policies;
+ * weights, caps and reserves.
  */
 #include <string.h>
 

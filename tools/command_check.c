@@ -23,7 +23,8 @@ static bool check_file(const char *path, const struct yaml_variables *variables,
     struct scenario *s = scenario_load(path, variables, NULL, why);
     struct runner *r = s != NULL && scenario_load_images(s, why) ? runner_create(s, &idle, why) : NULL;
     if (r != NULL) {
-        printf("%s: good: %s, %u timeline entries, %u expectations\n", path, s->name, s->script.entry_count, s->script.expectation_count);
+        printf("%s: good: %s, %u timeline entries, %u expectations\n", path, s->name, s->script.entry_count,
+               s->script.expectation_count);
     }
     bool good = r != NULL;
     runner_destroy(r);
@@ -35,16 +36,17 @@ int command_check(int argc, char **argv)
 {
     static const struct option options[] = {{"set", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'}, {0}};
     struct settings settings = {.count = 0};
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
+    opterr = 0;
     for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         if (o == 'h') {
             return help();
         }
         if (o != 's') {
-            return complain("see orrery check --help");
+            return complain_of_option("check", argv);
         }
         if (!settings_add(&settings, optarg, &why)) {
-            return complain("%s", why.text);
+            return complain_of(&why);
         }
     }
     if (optind == argc) {
@@ -53,10 +55,9 @@ int command_check(int argc, char **argv)
     struct yaml_variables variables = settings_variables(&settings);
     int code = EXIT_AS_EXPECTED;
     for (int i = optind; i < argc; i++) {
-        struct message wrong = {{0}};
+        struct message wrong = {.text = {0}};
         if (!check_file(argv[i], &variables, &wrong)) {
-            fprintf(stderr, "%s\n", wrong.text);
-            code = EXIT_USAGE;
+            code = complain_of(&wrong);
         }
     }
     return code;

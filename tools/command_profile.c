@@ -68,8 +68,9 @@ int command_profile(int argc, char **argv)
         return complain("profile takes one NAME; see orrery profile --help");
     }
     if (argc == 2) {
-        return profile_find(argv[1], &p) ? show(&p)
-                                         : complain("no profile has the name %s; `orrery profile` lists them", quote_text(argv[1]).text);
+        return profile_find(argv[1], &p)
+                   ? show(&p)
+                   : complain("no profile has the name %s; `orrery profile` lists them", quote_text(argv[1]).text);
     }
     for (size_t i = 0; i < profile_name_count; i++) {
         if (profile_find(profile_names[i], &p)) {

@@ -4,6 +4,7 @@
  */
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +48,21 @@ struct run_arguments {
 
 /* ---- arguments ---- */
 
-enum run_option { OPT_SET = 256, OPT_SEED, OPT_COST, OPT_CHUNK, OPT_JSON, OPT_QUIET, OPT_CONSOLE, OPT_TRACE, OPT_STOP_AT, OPT_SAVE, OPT_RESTORE };
+enum run_option {
+    OPT_SET = 256,
+    OPT_SEED,
+    OPT_COST,
+    OPT_CHUNK,
+    OPT_JSON,
+    OPT_QUIET,
+    OPT_CONSOLE,
+    OPT_TRACE,
+    OPT_STOP_AT,
+    OPT_SAVE,
+    OPT_RESTORE,
+    OPT_TEST_HOST_TLB, /* not in the help: for the determinism tests */
+    OPT_TEST_HOST_FLUSH
+};
 
 static bool take_number(const char *option, const char *text, uint64_t min, uint64_t *value, struct message *why)
 {
@@ -55,6 +70,19 @@ static bool take_number(const char *option, const char *text, uint64_t min, uint
         return message_say(why, "--%s %s: expected a whole number such as 1000 or 0x3e8, at least %" PRIu64, option,
                            quote_text(text).text, min);
     }
+    return true;
+}
+
+static bool take_small_number(const char *option, const char *text, unsigned *value, struct message *why)
+{
+    uint64_t wide = 0;
+    if (!take_number(option, text, 0, &wide, why)) {
+        return false;
+    }
+    if (wide > INT_MAX) {
+        return message_say(why, "--%s %s: expected at most %d", option, quote_text(text).text, INT_MAX);
+    }
+    *value = (unsigned)wide;
     return true;
 }
 
@@ -91,8 +119,12 @@ static bool take_option(struct run_arguments *a, int option, struct message *why
     case OPT_QUIET:
         a->quiet = true;
         return true;
+    case OPT_TEST_HOST_TLB:
+        return take_small_number("test-host-tlb", optarg, &a->options.test_host_tlb_entries, why);
+    case OPT_TEST_HOST_FLUSH:
+        return take_small_number("test-host-flush", optarg, &a->options.test_host_flush_every, why);
     default:
-        return message_say(why, "see orrery run --help");
+        return false;
     }
 }
 
@@ -100,22 +132,31 @@ static bool take_option(struct run_arguments *a, int option, struct message *why
 static int read_arguments(struct run_arguments *a, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"set", required_argument, NULL, OPT_SET},         {"seed", required_argument, NULL, OPT_SEED},
-        {"cost", required_argument, NULL, OPT_COST},       {"chunk", required_argument, NULL, OPT_CHUNK},
-        {"json", required_argument, NULL, OPT_JSON},       {"quiet", no_argument, NULL, OPT_QUIET},
-        {"console", required_argument, NULL, OPT_CONSOLE}, {"trace", required_argument, NULL, OPT_TRACE},
-        {"stop-at", required_argument, NULL, OPT_STOP_AT}, {"save", required_argument, NULL, OPT_SAVE},
-        {"restore", required_argument, NULL, OPT_RESTORE}, {"help", no_argument, NULL, 'h'},
+        {"set", required_argument, NULL, OPT_SET},
+        {"seed", required_argument, NULL, OPT_SEED},
+        {"cost", required_argument, NULL, OPT_COST},
+        {"chunk", required_argument, NULL, OPT_CHUNK},
+        {"json", required_argument, NULL, OPT_JSON},
+        {"quiet", no_argument, NULL, OPT_QUIET},
+        {"console", required_argument, NULL, OPT_CONSOLE},
+        {"trace", required_argument, NULL, OPT_TRACE},
+        {"stop-at", required_argument, NULL, OPT_STOP_AT},
+        {"save", required_argument, NULL, OPT_SAVE},
+        {"restore", required_argument, NULL, OPT_RESTORE},
+        {"test-host-tlb", required_argument, NULL, OPT_TEST_HOST_TLB},
+        {"test-host-flush", required_argument, NULL, OPT_TEST_HOST_FLUSH},
+        {"help", no_argument, NULL, 'h'},
         {0},
     };
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     *a = (struct run_arguments){.options.stop_at_cycle = CYCLE_NEVER};
+    opterr = 0;
     for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         if (o == 'h') {
             return help();
         }
         if (!take_option(a, o, &why)) {
-            return complain("%s", why.text);
+            return message_set(&why) ? complain_of(&why) : complain_of_option("run", argv);
         }
     }
     a->files = argv + optind;
@@ -136,25 +177,62 @@ static int read_arguments(struct run_arguments *a, int argc, char **argv)
 static bool restore(struct runner *r, const char *path, struct message *why)
 {
     enum { SAVE_MAX_GIB = 16 };
-    struct message reason = {{0}};
+    struct message reason = {.text = {0}};
     uint8_t *bytes = NULL;
     size_t size = 0;
     bool ok = file_read(path, (size_t)SAVE_MAX_GIB << 30, &bytes, &size, &reason) && runner_restore(r, bytes, size, &reason);
     free(bytes);
-    return ok || message_say(why, "orrery: cannot restore %s: %s", quote_text(path).text, reason.text);
+    return ok || message_say(why, "cannot restore %s: %s", quote_text(path).text, reason.text);
 }
 
-static bool save(struct runner *r, const char *path, struct message *why)
+/* The files that a run writes: opened before it, so that a wrong path is told at once, and complete or absent after it. */
+struct outputs {
+    struct file_writer *json, *console, *save;
+};
+
+static bool outputs_open(struct outputs *o, const struct run_arguments *a, struct message *why)
+{
+    const struct {
+        const char *path;
+        struct file_writer **writer;
+    } files[] = {{a->json, &o->json}, {a->console, &o->console}, {a->save, &o->save}};
+    for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
+        bool wanted = files[i].path != NULL && strcmp(files[i].path, "-") != 0;
+        *files[i].writer = wanted ? file_writer_open(files[i].path, why) : NULL;
+        if (wanted && *files[i].writer == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool outputs_close(struct outputs *o, bool keep, struct message *why)
+{
+    struct file_writer *writers[] = {o->json, o->console, o->save};
+    for (size_t i = 0; i < ARRAY_COUNT(writers); i++) {
+        if (writers[i] != NULL && keep) {
+            keep = file_writer_commit(writers[i], why);
+        } else if (writers[i] != NULL) {
+            file_writer_abandon(writers[i]);
+        }
+    }
+    return keep;
+}
+
+static bool save(struct runner *r, struct file_writer *to, struct message *why)
 {
     size_t size;
     uint8_t *bytes = runner_save(r, &size, why);
-    bool ok = bytes != NULL && file_write(path, bytes, size, why);
+    if (bytes != NULL) {
+        file_writer_put(to, bytes, size);
+    }
     free(bytes);
-    return ok;
+    return bytes != NULL;
 }
 
 /* Runs to the end and reports; the result is appended to `results` (if not NULL). False with a message: bad input. */
-static bool run_scenario(const struct run_arguments *a, struct scenario *s, struct terminal *t, json_t *results, bool *met, struct message *why)
+static bool run_scenario(const struct run_arguments *a, struct scenario *s, struct terminal *t, struct file_writer *save_to,
+                         json_t *results, bool *met, struct message *why)
 {
     struct run_options options = a->options;
     options.console = terminal_console;
@@ -164,12 +242,12 @@ static bool run_scenario(const struct run_arguments *a, struct scenario *s, stru
     struct runner *r = scenario_load_images(s, why) ? runner_create(s, &options, why) : NULL;
     bool ok = r != NULL && (a->restore == NULL || restore(r, a->restore, why)) && runner_run(r, why);
     terminal_end(t);
-    if (ok && a->save != NULL) {
-        ok = save(r, a->save, why);
+    if (ok && save_to != NULL) {
+        ok = save(r, save_to, why);
     }
     if (ok && results != NULL) {
         ok = json_array_append_new(results, result_json(r, terminal_cpu_seconds(t))) == 0 ||
-             message_say(why, "orrery: the host has no memory left for the result");
+             message_say(why, "the host has no memory left for the result");
     }
     if (ok) {
         *met = runner_met(r);
@@ -186,23 +264,22 @@ static bool run_scenario(const struct run_arguments *a, struct scenario *s, stru
 
 /* ---- all of them ---- */
 
-static bool write_json(const struct run_arguments *a, json_t *results, struct message *why)
+static bool write_json(const struct run_arguments *a, json_t *results, struct file_writer *to, struct message *why)
 {
     json_t *whole = a->file_count == 1 ? json_array_get(results, 0) : results;
     char *text = json_dumps(whole, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9));
     if (text == NULL) {
-        return message_say(why, "orrery: the host has no memory left for the result");
+        return message_say(why, "the host has no memory left for the result");
     }
-    bool ok = true;
-    if (strcmp(a->json, "-") == 0) {
+    if (to == NULL) {
         puts(text);
     } else {
         size_t length = strlen(text);
         text[length] = '\n'; /* in the place of the NUL */
-        ok = file_write(a->json, text, length + 1, why);
+        file_writer_put(to, text, length + 1);
     }
     free(text);
-    return ok;
+    return true;
 }
 
 static bool load_all(const struct run_arguments *a, struct scenario **scenarios, struct message *why)
@@ -218,31 +295,24 @@ static bool load_all(const struct run_arguments *a, struct scenario **scenarios,
     return true;
 }
 
-static bool run_all(const struct run_arguments *a, struct scenario **scenarios, struct terminal *t, bool *met, struct message *why)
+static bool run_all(const struct run_arguments *a, struct scenario **scenarios, struct terminal *t, bool *met,
+                    struct message *why)
 {
-    if (a->console != NULL && (t->console = file_writer_open(a->console, why)) == NULL) {
-        return false;
-    }
+    struct outputs outputs = {NULL, NULL, NULL};
     json_t *results = a->json != NULL ? json_array() : NULL;
-    bool ok = true;
+    bool ok = outputs_open(&outputs, a, why);
+    t->console = outputs.console;
     *met = true;
     for (int i = 0; ok && i < a->file_count && !t->interrupted; i++) {
         bool one = false;
-        ok = run_scenario(a, scenarios[i], t, results, &one, why);
+        ok = run_scenario(a, scenarios[i], t, outputs.save, results, &one, why);
         *met &= one;
         scenario_free(scenarios[i]); /* its images may be large */
         scenarios[i] = NULL;
     }
-    ok = ok && (results == NULL || write_json(a, results, why));
+    ok = ok && (results == NULL || write_json(a, results, outputs.json, why));
     json_decref(results);
-    if (t->console != NULL) {
-        if (ok) {
-            ok = file_writer_commit(t->console, why);
-        } else {
-            file_writer_abandon(t->console);
-        }
-    }
-    return ok;
+    return outputs_close(&outputs, ok, why);
 }
 
 int command_run(int argc, char **argv)
@@ -256,7 +326,7 @@ int command_run(int argc, char **argv)
     if (scenarios == NULL) {
         return complain("the host has no memory left");
     }
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     bool met = false, ok = load_all(&a, scenarios, &why);
     if (ok) {
         struct terminal t;
@@ -269,8 +339,7 @@ int command_run(int argc, char **argv)
     }
     free(scenarios);
     if (!ok) {
-        fprintf(stderr, "%s\n", why.text);
-        return EXIT_USAGE;
+        return complain_of(&why);
     }
     return met ? EXIT_AS_EXPECTED : EXIT_NOT_AS_EXPECTED;
 }

@@ -15,6 +15,10 @@ int command_profile(int argc, char **argv);
 
 /* Says "orrery: MESSAGE" on stderr; returns EXIT_USAGE. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same with a message about input, which stands alone when it begins with a file's place. */
+int complain_of(const struct message *why);
+/* getopt_long() has refused an argument. */
+int complain_of_option(const char *command, char **argv);
 
 /* ---- --set NAME=VALUE, and behind it the environment ---- */
 enum { SETTINGS_MAX = 256 };

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "machine/types.h"
 #include "tools/commands.h"
@@ -15,8 +16,16 @@ static const struct command {
     {"run", command_run, "run scenarios and judge their expectations"},
     {"check", command_check, "check scenarios and their images without running them"},
     {"profile", command_profile, "show a hypervisor profile: what is announced, what is withheld and why"},
-    {"conform", NULL, NULL}, {"lint", NULL, NULL},  {"record", NULL, NULL}, {"replay", NULL, NULL}, {"debug", NULL, NULL},
-    {"trace", NULL, NULL},   {"diff", NULL, NULL},  {"bisect", NULL, NULL}, {"explore", NULL, NULL}, {"dump", NULL, NULL},
+    {"conform", NULL, NULL},
+    {"lint", NULL, NULL},
+    {"record", NULL, NULL},
+    {"replay", NULL, NULL},
+    {"debug", NULL, NULL},
+    {"trace", NULL, NULL},
+    {"diff", NULL, NULL},
+    {"bisect", NULL, NULL},
+    {"explore", NULL, NULL},
+    {"dump", NULL, NULL},
 };
 
 int complain(const char *format, ...)
@@ -28,6 +37,18 @@ int complain(const char *format, ...)
     va_end(args);
     fputc('\n', stderr);
     return EXIT_USAGE;
+}
+
+int complain_of(const struct message *why)
+{
+    fprintf(stderr, why->placed ? "%s\n" : "orrery: %s\n", why->text);
+    return EXIT_USAGE;
+}
+
+int complain_of_option(const char *command, char **argv)
+{
+    return complain("%s is no option of %s, or its value is missing; see orrery %s --help", quote_text(argv[optind - 1]).text,
+                    command, command);
 }
 
 static int help(FILE *out)
@@ -55,7 +76,8 @@ static int dispatch(int argc, char **argv)
 {
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
         if (strcmp(argv[0], commands[i].name) == 0) {
-            return commands[i].run != NULL ? commands[i].run(argc, argv) : complain("%s is not built yet; run, check and profile are", argv[0]);
+            return commands[i].run != NULL ? commands[i].run(argc, argv)
+                                           : complain("%s is not built yet; run, check and profile are", argv[0]);
         }
     }
     return complain("no command has the name %s; see orrery --help", quote_text(argv[0]).text);

@@ -1,7 +1,8 @@
 /* The user's side of a run: the guest's console as it prints, a progress line, and Ctrl-C.
  *
- * On a terminal the guest's control bytes are shown, not obeyed (but newline, carriage return, tab, backspace): a guest is hostile, and
- * a terminal does what it is told. Into a pipe or file its bytes go unchanged. Host clocks are read here and nowhere deeper.
+ * On a terminal the guest's control bytes are shown, not obeyed (but newline, carriage return, tab, backspace): a guest is
+ * hostile, and a terminal does what it is told. Into a pipe or file its bytes go unchanged. Host clocks are read here and
+ * nowhere deeper.
  */
 #ifndef ORRERY_TOOLS_TERMINAL_H
 #define ORRERY_TOOLS_TERMINAL_H

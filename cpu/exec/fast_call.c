@@ -1,7 +1,8 @@
 /* SYSCALL, SYSRET, SYSENTER, SYSEXIT: calls to and from ring 0 through MSRs, with flat segments and no memory access.
  *
- * SDM 2B and 3A §5.8.7-5.8.8; AMD64 APM 2 §6.1. The vendors differ, and so does this: legacy and compatibility-mode SYSCALL is AMD's, SYSENTER in long
- * mode is Intel's; Intel's SYSRET faults in ring 0 on a non-canonical RCX, AMD's in ring 3; AMD's SYSRET changes only SS's selector.
+ * SDM 2B and 3A §5.8.7-5.8.8; AMD64 APM 2 §6.1. The vendors differ, and so does this: legacy and compatibility-mode SYSCALL is
+ * AMD's, SYSENTER in long mode is Intel's; Intel's SYSRET faults in ring 0 on a non-canonical RCX, AMD's in ring 3; AMD's
+ * SYSRET changes only SS's selector.
  */
 #include <Zydis/Zydis.h>
 
@@ -117,7 +118,8 @@ static HANDLER(sysexit)
     if (to_64 && (!canonical(v, rip) || !canonical(v, rsp))) {
         vp_gp0(v);
     }
-    segment_set_flat(v, SEG_CS, (uint16_t)((base + (to_64 ? 32 : 16)) | 3), (uint16_t)((to_64 ? FLAT_CODE64 : FLAT_CODE32) | FLAT_RING3));
+    segment_set_flat(v, SEG_CS, (uint16_t)((base + (to_64 ? 32 : 16)) | 3),
+                     (uint16_t)((to_64 ? FLAT_CODE64 : FLAT_CODE32) | FLAT_RING3));
     segment_set_flat(v, SEG_SS, (uint16_t)((base + (to_64 ? 40 : 24)) | 3), FLAT_DATA | FLAT_RING3);
     v->s.gpr[RSP] = to_64 ? rsp : (uint32_t)rsp;
     set_privilege(v, 3, to_64 ? rip : (uint32_t)rip);

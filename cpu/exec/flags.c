@@ -1,7 +1,7 @@
 /* Instructions on RFLAGS: CLC STC CMC CLD STD, LAHF SAHF, CLI STI, PUSHF POPF.
  *
- * SDM 2, each page; 3A §20.3 and §20.4 for VIF and VIP: with CR4.VME in v86 mode (IOPL below 3), and with CR4.PVI at CPL 3 in protected mode, CLI, STI
- * and (v86, 16 bits) PUSHF and POPF act on VIF.
+ * SDM 2, each page; 3A §20.3 and §20.4 for VIF and VIP: with CR4.VME in v86 mode (IOPL below 3), and with CR4.PVI at CPL 3 in
+ * protected mode, CLI, STI and (v86, 16 bits) PUSHF and POPF act on VIF.
  */
 #include <Zydis/Zydis.h>
 
@@ -89,7 +89,6 @@ static HANDLER(sti)
     }
     if (flag == RFLAGS_IF && !(v->s.rflags & RFLAGS_IF)) {
         v->s.interrupt_shadow |= 1; /* interrupts wait for the end of the next instruction */
-        vp_attention(v);
     }
     v->s.rflags |= flag;
     LEAVE_NEXT;
@@ -151,9 +150,12 @@ static HANDLER(popf)
 }
 
 #define END INSN_ENDS_BLOCK
-#define AH_ROW(mnemonic, handler)                                                                                             \
-    {                                                                                                                         \
-        ZYDIS_MNEMONIC_##mnemonic, COST_SIMPLE, 0, emit_ah, &(const struct system_form){handler, ALWAYS}                      \
+#define AH_ROW(mnemonic, handler)                                                                                              \
+    {                                                                                                                          \
+        ZYDIS_MNEMONIC_##mnemonic, COST_SIMPLE, 0, emit_ah, &(const struct system_form)                                        \
+        {                                                                                                                      \
+            handler, ALWAYS                                                                                                    \
+        }                                                                                                                      \
     }
 const struct insn_row flags_rows[] = {
     SYSTEM_ROW(CLC, COST_SIMPLE, 0, clc, ALWAYS),

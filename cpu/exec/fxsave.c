@@ -9,8 +9,8 @@
  * Chosen where the SDM leaves it open:
  *  - XINUSE is always 1 for both components (SDM 1 §13.6 allows it): XSAVE sets their bits whatever the registers hold.
  *  - XMM and MXCSR are saved and restored whatever CR4.OSFXSR says (SDM 2A FXSAVE leaves it to the implementation).
- *  - AMD's processors save and restore FOP, FIP and FDP only with an unmasked exception pending (FSW.ES); else the image keeps what
- *    was there, and a restore leaves the registers (AMD APM 2 §11.4.4). Bytes that the image reserves are never written.
+ *  - AMD's processors save and restore FOP, FIP and FDP only with an unmasked exception pending (FSW.ES); else the image keeps
+ * what was there, and a restore leaves the registers (AMD APM 2 §11.4.4). Bytes that the image reserves are never written.
  *
  * Leaves out XSAVEOPT, XSAVEC, XSAVES (not advertised) and the compacted format.
  */
@@ -21,9 +21,22 @@
 #include "cpu/insn.h"
 
 enum {
-    IMAGE_FCW = 0, IMAGE_FSW = 2, IMAGE_FTW = 4, IMAGE_FOP = 6, IMAGE_FIP = 8, IMAGE_FCS = 12, IMAGE_FDP = 16, IMAGE_FDS = 20,
-    IMAGE_MXCSR = 24, IMAGE_MXCSR_MASK = 28, IMAGE_ST = 32, IMAGE_XMM = 160, IMAGE_BYTES = 512,
-    HEADER_XSTATE_BV = 512, HEADER_XCOMP_BV = 520, AREA_BYTES = 576,
+    IMAGE_FCW = 0,
+    IMAGE_FSW = 2,
+    IMAGE_FTW = 4,
+    IMAGE_FOP = 6,
+    IMAGE_FIP = 8,
+    IMAGE_FCS = 12,
+    IMAGE_FDP = 16,
+    IMAGE_FDS = 20,
+    IMAGE_MXCSR = 24,
+    IMAGE_MXCSR_MASK = 28,
+    IMAGE_ST = 32,
+    IMAGE_XMM = 160,
+    IMAGE_BYTES = 512,
+    HEADER_XSTATE_BV = 512,
+    HEADER_XCOMP_BV = 520,
+    AREA_BYTES = 576,
 };
 enum { COMPONENT_X87 = 1, COMPONENT_SSE = 2 };
 

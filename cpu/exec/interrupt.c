@@ -1,4 +1,5 @@
-/* Interrupts by instruction, IRET, BOUND, and far JMP, CALL and RET: operands and privilege; the transfers are in exception.c, iret.c and far.c.
+/* Interrupts by instruction, IRET, BOUND, and far JMP, CALL and RET: operands and privilege; the transfers are in exception.c,
+ * iret.c and far.c.
  */
 #include <Zydis/Zydis.h>
 
@@ -104,15 +105,19 @@ static HANDLER(ret_far)
 static bool emit_far(struct emit *e, const struct insn *in, const void *form)
 {
     const struct operand *o = &in->op[0];
-    bool far = in->mnemonic == ZYDIS_MNEMONIC_RET ? in->opcode == 0xca || in->opcode == 0xcb
-                                                  : o->kind == OPERAND_FAR || (o->kind == OPERAND_MEM && o->bytes != in->operand_bytes);
+    bool far = in->mnemonic == ZYDIS_MNEMONIC_RET
+                   ? in->opcode == 0xca || in->opcode == 0xcb
+                   : o->kind == OPERAND_FAR || (o->kind == OPERAND_MEM && o->bytes != in->operand_bytes);
     return far && emit_system(e, in, form);
 }
 
 #define END INSN_ENDS_BLOCK
-#define FAR_ROW(mnemonic, handler)                                                                                            \
-    {                                                                                                                         \
-        ZYDIS_MNEMONIC_##mnemonic, COST_SYSTEM, END, emit_far, &(const struct system_form){handler, ALWAYS}                   \
+#define FAR_ROW(mnemonic, handler)                                                                                             \
+    {                                                                                                                          \
+        ZYDIS_MNEMONIC_##mnemonic, COST_SYSTEM, END, emit_far, &(const struct system_form)                                     \
+        {                                                                                                                      \
+            handler, ALWAYS                                                                                                    \
+        }                                                                                                                      \
     }
 const struct insn_row interrupt_rows[] = {
     SYSTEM_ROW(INT, COST_SYSTEM, END, int_n, ALWAYS),

@@ -1,13 +1,14 @@
 /* I/O ports: permission, the access itself, IN and OUT. INS and OUTS (string.c) use the same two steps.
  *
- * SDM 1 chapter 19 (§19.5.2 I/O Permission Bit Map), SDM 2A IN, 2B OUT. A port access is an exit of the hypervisor's kind: it is charged and traced.
+ * SDM 1 chapter 19 (§19.5.2 I/O Permission Bit Map), SDM 2A IN, 2B OUT. A port access is an exit of the hypervisor's kind: it
+ * is charged and traced.
  */
 #include <Zydis/Zydis.h>
 
 #include "cpu/exec/system.h"
 
-/* The map begins where the 16-bit field at 0x66 of a 32- or 64-bit TSS says. Two bytes are read always, so that an access across
- * a byte of the map is checked at once; both must lie in the TSS. */
+/* The map begins where the 16-bit field at 0x66 of a 32- or 64-bit TSS says. Two bytes are read always, so that an access
+ * across a byte of the map is checked at once; both must lie in the TSS. */
 static bool bitmap_allows(struct vcpu *v, uint16_t port, unsigned bytes)
 {
     const struct segment *tr = &v->s.tr.seg;

@@ -560,26 +560,26 @@ static bool emit_leave(struct emit *e, const struct insn *in, const void *argume
     return true;
 }
 
-/* SDM 2A ENTER: the last word to be pushed and the new frame are probed before anything changes. */
+/* SDM 2A ENTER: everything that will be read or written is probed before anything changes. The outer frames' pointers may lie where this
+ * instruction itself has just pushed: so they are read one by one between the pushes. */
 static HANDLER(enter_any)
 {
     v->current = u;
     unsigned bytes = u->x, level = u->s & 31;
-    uint64_t mask = stack_mask(v), sp = v->s.gpr[RSP], bp = v->s.gpr[RBP], frame[32];
-    uint64_t at = (sp - bytes) & mask, frame_pointer = at;
+    uint64_t mask = stack_mask(v), sp = v->s.gpr[RSP], bp = v->s.gpr[RBP], at = (sp - bytes) & mask, frame_pointer = at;
     for (unsigned i = 1; i < level; i++) {
-        bp = (bp & ~mask) | ((bp - bytes) & mask);
-        frame[i] = vp_load(v, segment_linear(v, SEG_SS, bp & mask, bytes, ACCESS_READ), bytes);
+        vp_load(v, segment_linear(v, SEG_SS, (bp - bytes * i) & mask, bytes, ACCESS_READ), bytes);
     }
-    uint64_t last = (sp - bytes * (level + 1u)) & mask, end = ((level == 0 ? at : last) - (uint16_t)u->imm) & mask;
-    vp_probe_write(v, segment_linear(v, SEG_SS, end, bytes, ACCESS_WRITE), 1);
     for (unsigned i = 0; i <= level; i++) {
         vp_probe_write(v, segment_linear(v, SEG_SS, (sp - bytes * (i + 1u)) & mask, bytes, ACCESS_WRITE), bytes);
     }
-    vp_store(v, segment_linear(v, SEG_SS, at, bytes, ACCESS_WRITE), bytes, v->s.gpr[RBP]);
+    uint64_t end = (sp - bytes * (level + 1u) - (uint16_t)u->imm) & mask;
+    vp_probe_write(v, segment_linear(v, SEG_SS, end, bytes, ACCESS_WRITE), 1);
+    vp_store(v, segment_linear(v, SEG_SS, at, bytes, ACCESS_WRITE), bytes, bp);
     for (unsigned i = 1; i <= level; i++) {
+        uint64_t outer = i == level ? frame_pointer : vp_load(v, segment_linear(v, SEG_SS, (bp - bytes * i) & mask, bytes, ACCESS_READ), bytes);
         at = (at - bytes) & mask;
-        vp_store(v, segment_linear(v, SEG_SS, at, bytes, ACCESS_WRITE), bytes, i < level ? frame[i] : frame_pointer);
+        vp_store(v, segment_linear(v, SEG_SS, at, bytes, ACCESS_WRITE), bytes, outer);
     }
     set_register(v, slot_gpr(RBP), bytes, frame_pointer);
     v->s.gpr[RSP] = (sp & ~mask) | end;

@@ -1,7 +1,7 @@
 /* Instructions on segment registers, descriptor tables and selectors.
  *
- * MOV, PUSH and POP of segment registers, LDS LES LSS LFS LGS, LGDT LIDT SGDT SIDT, LLDT LTR SLDT STR, LAR LSL VERR VERW ARPL: SDM 2, each
- * instruction's page. The rules of segment loads are in segment.c.
+ * MOV, PUSH and POP of segment registers, LDS LES LSS LFS LGS, LGDT LIDT SGDT SIDT, LLDT LTR SLDT STR, LAR LSL VERR VERW ARPL:
+ * SDM 2, each instruction's page. The rules of segment loads are in segment.c.
  */
 #include <Zydis/Zydis.h>
 
@@ -81,11 +81,11 @@ static void load_far_pointer(struct vcpu *v, const struct uop *u, unsigned segme
     write_gpr(v, u->d, bytes, offset);
 }
 
-#define FAR_POINTER(name, segment)                                                                                            \
-    static HANDLER(name)                                                                                                      \
-    {                                                                                                                         \
-        load_far_pointer(v, u, segment);                                                                                      \
-        LEAVE_NEXT;                                                                                                           \
+#define FAR_POINTER(name, segment)                                                                                             \
+    static HANDLER(name)                                                                                                       \
+    {                                                                                                                          \
+        load_far_pointer(v, u, segment);                                                                                       \
+        LEAVE_NEXT;                                                                                                            \
     }
 FAR_POINTER(lds, SEG_DS)
 FAR_POINTER(les, SEG_ES)
@@ -258,9 +258,12 @@ static HANDLER(arpl)
 }
 
 #define END INSN_ENDS_BLOCK
-#define STACK_ROW(mnemonic, handler)                                                                                          \
-    {                                                                                                                         \
-        ZYDIS_MNEMONIC_##mnemonic, COST_LOAD_STORE, 0, emit_stack_segment, &(const struct system_form){handler, ALWAYS}       \
+#define STACK_ROW(mnemonic, handler)                                                                                           \
+    {                                                                                                                          \
+        ZYDIS_MNEMONIC_##mnemonic, COST_LOAD_STORE, 0, emit_stack_segment, &(const struct system_form)                         \
+        {                                                                                                                      \
+            handler, ALWAYS                                                                                                    \
+        }                                                                                                                      \
     }
 const struct insn_row segments_rows[] = {
     {ZYDIS_MNEMONIC_MOV, COST_LOAD_STORE, 0, emit_mov_segment, NULL},

@@ -1,10 +1,12 @@
-/* System instructions on control registers, debug registers, time, MSRs, caches and the processor's activity; and hints that do nothing.
+/* System instructions on control registers, debug registers, time, MSRs, caches and the processor's activity; and hints that do
+ * nothing.
  *
- * SDM 2 (each instruction's page), 3A §2.8 System Instruction Summary, §5.9 Privileged Instructions. Segment registers and descriptor tables
- * are in segments.c, interrupts and far transfers in interrupt.c, flags in flags.c, ports in io.c.
+ * SDM 2 (each instruction's page), 3A §2.8 System Instruction Summary, §5.9 Privileged Instructions. Segment registers and
+ * descriptor tables are in segments.c, interrupts and far transfers in interrupt.c, flags in flags.c, ports in io.c.
  *
- * MONITOR/MWAIT (chosen; the text allows any time-out): MWAIT with an armed monitor ends the VP's turn as PAUSE does, and goes on. It so sees every
- * store to the line at the latest one turn later. Interrupts, masked ones with ECX bit 0 too, find a running VP.
+ * MONITOR/MWAIT (chosen; the text allows any time-out): MWAIT with an armed monitor ends the VP's turn as PAUSE does, and goes
+ * on. It so sees every store to the line at the latest one turn later. Interrupts, masked ones with ECX bit 0 too, find a
+ * running VP.
  */
 #include <Zydis/Zydis.h>
 
@@ -91,7 +93,6 @@ static HANDLER(mov_to_dr)
     debug_write(v, u->d, read_gpr(v, u->s, system_width(v)));
     LEAVE_NEXT;
 }
-
 
 /* MOV of control and debug registers. CR1, CR5-CR7 and DR8-DR15 do not exist; CR8 does in 64-bit mode. */
 static bool emit_mov_system(struct emit *e, const struct insn *in, const void *argument)

@@ -1,8 +1,8 @@
 /* What the files of system instructions share: one emit function for all their forms, and operand access.
  * Private to cpu/exec/.
  *
- * These instructions are rare and mostly privileged: one handler serves register and memory forms, every operand size and every mode. A handler
- * begins with vp_begin_system(), so that faults find their instruction.
+ * These instructions are rare and mostly privileged: one handler serves register and memory forms, every operand size and every
+ * mode. A handler begins with vp_begin_system(), so that faults find their instruction.
  */
 #ifndef ORRERY_CPU_EXEC_SYSTEM_H
 #define ORRERY_CPU_EXEC_SYSTEM_H
@@ -12,7 +12,8 @@
 
 /* How emit_system() fills a uop:
  *   d  op[0]: GPR slot, or number of a segment, control or debug register        s  op[1], likewise
- *   x  operand size in bytes, and X_MEMORY when an operand is in memory          imm, disp  immediate; far pointer: offset, selector  */
+ *   x  operand size in bytes, and X_MEMORY when an operand is in memory          imm, disp  immediate; far pointer: offset,
+ * selector  */
 enum { X_BYTES = 0x0f, X_MEMORY = 0x80 };
 
 struct system_form {
@@ -24,9 +25,12 @@ enum { ALWAYS = FEATURES };
 bool emit_system(struct emit *e, const struct insn *in, const void *form);
 
 /* A row; its form stands in it. */
-#define SYSTEM_ROW(mnemonic, cost, flags, handler, feature)                                                                   \
-    {                                                                                                                         \
-        ZYDIS_MNEMONIC_##mnemonic, cost, flags, emit_system, &(const struct system_form){handler, feature}                    \
+#define SYSTEM_ROW(mnemonic, cost, flags, handler, feature)                                                                    \
+    {                                                                                                                          \
+        ZYDIS_MNEMONIC_##mnemonic, cost, flags, emit_system, &(const struct system_form)                                       \
+        {                                                                                                                      \
+            handler, feature                                                                                                   \
+        }                                                                                                                      \
     }
 
 static inline unsigned operand_bytes(const struct uop *u)

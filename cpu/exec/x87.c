@@ -1,4 +1,5 @@
-/* The x87's instruction map, and what every x87 instruction does before and after its work. SDM 1 §8; SDM 2D §A.5 (escape opcodes).
+/* The x87's instruction map, and what every x87 instruction does before and after its work. SDM 1 §8; SDM 2D §A.5 (escape
+ * opcodes).
  *
  * An escape opcode (D8-DF) is told by its last three bits and the ModR/M byte alone, so the map is a table of that shape: the
  * mnemonic only brings us here. Undocumented doubles (DC D0 FCOM, DD C8 FXCH ...) stand in their places.
@@ -38,8 +39,8 @@ COLD _Noreturn void x87_unavailable(struct vcpu *v, const struct uop *u)
     vp_raise(v, v->mmx_blocked ? VEC_NM : VEC_MF);
 }
 
-/* FOP: AMD's processors note every opcode, Intel's only one that leaves an unmasked exception behind (SDM 1 §8.1.9.1). FCS and FDS
- * are kept: CPUID.7.0:EBX[13] (their deprecation) is not advertised. */
+/* FOP: AMD's processors note every opcode, Intel's only one that leaves an unmasked exception behind (SDM 1 §8.1.9.1). FCS and
+ * FDS are kept: CPUID.7.0:EBX[13] (their deprecation) is not advertised. */
 void x87_finish(struct vcpu *v, const struct uop *u, unsigned clear, unsigned raised)
 {
     struct fpu_state *f = &v->s.fpu;
@@ -74,8 +75,8 @@ void x87_finish_memory(struct vcpu *v, const struct uop *u, uint64_t linear, uns
 
 struct escape {
     uop_fn *fn;
-    uint8_t s;      /* goes into the uop: the handler's own */
-    uint8_t format; /* memory forms: enum x87_format */
+    uint8_t s;       /* goes into the uop: the handler's own */
+    uint8_t format;  /* memory forms: enum x87_format */
     uint8_t feature; /* 0: that of the x87 itself */
 };
 
@@ -83,77 +84,54 @@ struct escape {
 enum { ADD, MUL, COM, COMP, SUB, SUBR, DIV, DIVR };
 enum { STORE, STORE_POP, STORE_TRUNCATED = 3 };
 
-#define OWN(handler, own) {.fn = op_x87_##handler, .s = own}
-#define M(handler, own, its_format) {.fn = op_x87_##handler, .s = own, .format = its_format}
-#define GATED(handler, own, its_feature) {.fn = op_x87_##handler, .s = own, .feature = its_feature}
-#define GATED_M(handler, own, its_format, its_feature) {.fn = op_x87_##handler, .s = own, .format = its_format, .feature = its_feature}
-#define ARITH(format)                                                                                                         \
-    {                                                                                                                         \
-        M(arith_m, ADD, format), M(arith_m, MUL, format), M(arith_m, COM, format),                          \
-            M(arith_m, COMP, format), M(arith_m, SUB, format), M(arith_m, SUBR, format),                    \
-            M(arith_m, DIV, format), M(arith_m, DIVR, format),                                                    \
-    }
-#define INTEGER(format)                                                                                                       \
-    [0] = M(load, 0, format), [1] = GATED_M(store, STORE_TRUNCATED, format, FEAT_SSE3), [2] = M(store, STORE, format), \
-    [3] = M(store, STORE_POP, format)
+/* clang-format off */
+#define OP(handler, own) {.fn = op_x87_##handler, .s = own}
+#define MEM(handler, own, its_format) {.fn = op_x87_##handler, .s = own, .format = its_format}
+#define GATED(handler, own, its_format, its_feature) \
+    {.fn = op_x87_##handler, .s = own, .format = its_format, .feature = its_feature}
+#define NONE {.fn = NULL}
+
+/* By the REG field: */
+#define ARITH(m) {MEM(arith_m, ADD, m), MEM(arith_m, MUL, m), MEM(arith_m, COM, m), MEM(arith_m, COMP, m), \
+                  MEM(arith_m, SUB, m), MEM(arith_m, SUBR, m), MEM(arith_m, DIV, m), MEM(arith_m, DIVR, m)}
+#define MOVES(m) MEM(load, 0, m), GATED(store, STORE_TRUNCATED, m, FEAT_SSE3), MEM(store, STORE, m), MEM(store, STORE_POP, m)
 
 static const struct escape memory_map[8][8] = {
     /* D8 */ ARITH(X87_F32),
-    /* D9 */
-    {[0] = M(load, 0, X87_F32),
-     [2] = M(store, STORE, X87_F32),
-     [3] = M(store, STORE_POP, X87_F32),
-     [4] = OWN(load_environment, 0),
-     [5] = OWN(load_control, 0),
-     [6] = OWN(store_environment, 0),
-     [7] = OWN(store_control, 0)},
+    /* D9 */ {MEM(load, 0, X87_F32), NONE, MEM(store, STORE, X87_F32), MEM(store, STORE_POP, X87_F32),
+              OP(load_environment, 0), OP(load_control, 0), OP(store_environment, 0), OP(store_control, 0)},
     /* DA */ ARITH(X87_I32),
-    /* DB */ {INTEGER(X87_I32), [5] = M(load, 0, X87_F80), [7] = M(store, STORE_POP, X87_F80)},
+    /* DB */ {MOVES(X87_I32), NONE, MEM(load, 0, X87_F80), NONE, MEM(store, STORE_POP, X87_F80)},
     /* DC */ ARITH(X87_F64),
-    /* DD */
-    {[0] = M(load, 0, X87_F64),
-     [1] = GATED_M(store, STORE_TRUNCATED, X87_I64, FEAT_SSE3),
-     [2] = M(store, STORE, X87_F64),
-     [3] = M(store, STORE_POP, X87_F64),
-     [4] = OWN(restore, 0),
-     [6] = OWN(save, 0),
-     [7] = OWN(store_status, 0)},
+    /* DD */ {MEM(load, 0, X87_F64), GATED(store, STORE_TRUNCATED, X87_I64, FEAT_SSE3), MEM(store, STORE, X87_F64),
+              MEM(store, STORE_POP, X87_F64), OP(restore, 0), NONE, OP(save, 0), OP(store_status, 0)},
     /* DE */ ARITH(X87_I16),
-    /* DF */
-    {INTEGER(X87_I16),
-     [4] = M(load, 0, X87_BCD),
-     [5] = M(load, 0, X87_I64),
-     [6] = M(store, STORE_POP, X87_BCD),
-     [7] = M(store, STORE_POP, X87_I64)},
+    /* DF */ {MOVES(X87_I16), MEM(load, 0, X87_BCD), MEM(load, 0, X87_I64),
+              MEM(store, STORE_POP, X87_BCD), MEM(store, STORE_POP, X87_I64)},
 };
 
 /* Register forms whose R/M field is ST(i). Comparisons: s bits 1-0 = pops, bit 2 = unordered (FUCOM). */
 enum { QUIET = 4 };
+#define ARITH_ST(form) OP(form, ADD), OP(form, MUL), OP(compare, 0), OP(compare, 1), \
+                       OP(form, SUB), OP(form, SUBR), OP(form, DIV), OP(form, DIVR)
+#define MOVE_IF(condition) GATED(move_if, condition, 0, FEAT_CMOV)
+#define COMPARE_FLAGS(own) GATED(compare_flags, own, 0, FEAT_CMOV)
+
 static const struct escape stack_map[8][8] = {
-    /* D8 */
-    {OWN(arith_st, ADD), OWN(arith_st, MUL), OWN(compare, 0), OWN(compare, 1), OWN(arith_st, SUB),
-     OWN(arith_st, SUBR), OWN(arith_st, DIV), OWN(arith_st, DIVR)},
-    /* D9 */ {[0] = OWN(load_st, 0), [1] = OWN(exchange, 0), [3] = OWN(store_st, 3)},
+    /* D8 */ {ARITH_ST(arith_st)},
+    /* D9 */ {OP(load_st, 0), OP(exchange, 0), NONE, OP(store_st, 3)},
     /* DA: FCMOVB, E, BE, U */
-    {GATED(move_if, 0, FEAT_CMOV), GATED(move_if, 1, FEAT_CMOV), GATED(move_if, 2, FEAT_CMOV),
-     GATED(move_if, 3, FEAT_CMOV)},
-    /* DB: FCMOVNB, NE, NBE, NU */
-    {GATED(move_if, 4, FEAT_CMOV), GATED(move_if, 5, FEAT_CMOV), GATED(move_if, 6, FEAT_CMOV),
-     GATED(move_if, 7, FEAT_CMOV), [5] = GATED(compare_flags, QUIET, FEAT_CMOV),
-     [6] = GATED(compare_flags, 0, FEAT_CMOV)},
-    /* DC */
-    {OWN(arith_to_st, ADD), OWN(arith_to_st, MUL), OWN(compare, 0), OWN(compare, 1), OWN(arith_to_st, SUB),
-     OWN(arith_to_st, SUBR), OWN(arith_to_st, DIV), OWN(arith_to_st, DIVR)},
-    /* DD */
-    {OWN(free, 0), OWN(exchange, 0), OWN(store_st, 0), OWN(store_st, 1), OWN(compare, QUIET),
-     OWN(compare, QUIET | 1)},
-    /* DE */
-    {OWN(arith_pop, ADD), OWN(arith_pop, MUL), OWN(compare, 1), {.fn = NULL}, OWN(arith_pop, SUB),
-     OWN(arith_pop, SUBR), OWN(arith_pop, DIV), OWN(arith_pop, DIVR)},
-    /* DF */
-    {OWN(free, 1), OWN(exchange, 0), OWN(store_st, 1), OWN(store_st, 1), {.fn = NULL},
-     GATED(compare_flags, QUIET | 1, FEAT_CMOV), GATED(compare_flags, 1, FEAT_CMOV)},
+             {MOVE_IF(0), MOVE_IF(1), MOVE_IF(2), MOVE_IF(3)},
+    /* DB: FCMOVNB, NE, NBE, NU; FUCOMI, FCOMI */
+             {MOVE_IF(4), MOVE_IF(5), MOVE_IF(6), MOVE_IF(7), NONE, COMPARE_FLAGS(QUIET), COMPARE_FLAGS(0)},
+    /* DC */ {ARITH_ST(arith_to_st)},
+    /* DD */ {OP(free, 0), OP(exchange, 0), OP(store_st, 0), OP(store_st, 1), OP(compare, QUIET), OP(compare, QUIET | 1)},
+    /* DE */ {OP(arith_pop, ADD), OP(arith_pop, MUL), OP(compare, 1), NONE,
+              OP(arith_pop, SUB), OP(arith_pop, SUBR), OP(arith_pop, DIV), OP(arith_pop, DIVR)},
+    /* DF: FFREEP; FUCOMIP, FCOMIP */
+             {OP(free, 1), OP(exchange, 0), OP(store_st, 1), OP(store_st, 1), NONE, COMPARE_FLAGS(QUIET | 1), COMPARE_FLAGS(1)},
 };
+/* clang-format on */
 
 /* Register forms with a whole ModR/M byte of their own. */
 struct single {
@@ -162,42 +140,42 @@ struct single {
     uint8_t d; /* ST(i) it uses, or its own */
 };
 static const struct single single_map[] = {
-    {0xd9, 0xd0, OWN(nop, 0), 0},
-    {0xd9, 0xe0, OWN(sign, 0), 0},             /* FCHS */
-    {0xd9, 0xe1, OWN(sign, 1), 0},             /* FABS */
-    {0xd9, 0xe4, OWN(test, 0), 0},                /* FTST */
-    {0xd9, 0xe5, OWN(examine, 0), 0},             /* FXAM */
-    {0xd9, 0xe8, OWN(load_constant, 0), 0},    /* FLD1 */
-    {0xd9, 0xe9, OWN(load_constant, 1), 0},    /* FLDL2T */
-    {0xd9, 0xea, OWN(load_constant, 2), 0},    /* FLDL2E */
-    {0xd9, 0xeb, OWN(load_constant, 3), 0},    /* FLDPI */
-    {0xd9, 0xec, OWN(load_constant, 4), 0},    /* FLDLG2 */
-    {0xd9, 0xed, OWN(load_constant, 5), 0},    /* FLDLN2 */
-    {0xd9, 0xee, OWN(load_constant, 6), 0},    /* FLDZ */
-    {0xd9, 0xf0, OWN(power, 0), 0},               /* F2XM1 */
-    {0xd9, 0xf1, OWN(two_to_one, 0), 1},       /* FYL2X */
-    {0xd9, 0xf2, OWN(tangent, 0), 0},             /* FPTAN */
-    {0xd9, 0xf3, OWN(two_to_one, 1), 1},       /* FPATAN */
-    {0xd9, 0xf4, OWN(extract, 0), 0},             /* FXTRACT */
-    {0xd9, 0xf5, OWN(remainder, 1), 1},        /* FPREM1 */
-    {0xd9, 0xf6, OWN(rotate, 7), 0},           /* FDECSTP */
-    {0xd9, 0xf7, OWN(rotate, 1), 0},           /* FINCSTP */
-    {0xd9, 0xf8, OWN(remainder, 0), 1},        /* FPREM */
-    {0xd9, 0xf9, OWN(two_to_one, 2), 1},       /* FYL2XP1 */
-    {0xd9, 0xfa, OWN(sqrt, 0), 0},                /* FSQRT */
-    {0xd9, 0xfb, OWN(sine_cosine, 0), 0},         /* FSINCOS */
-    {0xd9, 0xfc, OWN(round, 0), 0},               /* FRNDINT */
-    {0xd9, 0xfd, OWN(scale, 0), 1},               /* FSCALE */
-    {0xd9, 0xfe, OWN(sine, 0), 0},             /* FSIN */
-    {0xd9, 0xff, OWN(sine, 1), 0},             /* FCOS */
-    {0xda, 0xe9, OWN(compare, QUIET | 2), 1},  /* FUCOMPP */
-    {0xdb, 0xe0, OWN(nop_no_wait, 0), 0},         /* FENI of the 8087, and two more that came to nothing */
-    {0xdb, 0xe1, OWN(nop_no_wait, 0), 0},         /* FDISI */
-    {0xdb, 0xe2, OWN(clear, 0), 0},               /* FNCLEX */
-    {0xdb, 0xe3, OWN(init, 0), 0},                /* FNINIT */
-    {0xdb, 0xe4, OWN(nop_no_wait, 0), 0},         /* FSETPM of the 287 */
-    {0xde, 0xd9, OWN(compare, 2), 1},          /* FCOMPP */
-    {0xdf, 0xe0, OWN(store_status_ax, 0), 0},     /* FNSTSW AX */
+    {0xd9, 0xd0, OP(nop, 0), 0},
+    {0xd9, 0xe0, OP(sign, 0), 0},            /* FCHS */
+    {0xd9, 0xe1, OP(sign, 1), 0},            /* FABS */
+    {0xd9, 0xe4, OP(test, 0), 0},            /* FTST */
+    {0xd9, 0xe5, OP(examine, 0), 0},         /* FXAM */
+    {0xd9, 0xe8, OP(load_constant, 0), 0},   /* FLD1 */
+    {0xd9, 0xe9, OP(load_constant, 1), 0},   /* FLDL2T */
+    {0xd9, 0xea, OP(load_constant, 2), 0},   /* FLDL2E */
+    {0xd9, 0xeb, OP(load_constant, 3), 0},   /* FLDPI */
+    {0xd9, 0xec, OP(load_constant, 4), 0},   /* FLDLG2 */
+    {0xd9, 0xed, OP(load_constant, 5), 0},   /* FLDLN2 */
+    {0xd9, 0xee, OP(load_constant, 6), 0},   /* FLDZ */
+    {0xd9, 0xf0, OP(power, 0), 0},           /* F2XM1 */
+    {0xd9, 0xf1, OP(two_to_one, 0), 1},      /* FYL2X */
+    {0xd9, 0xf2, OP(tangent, 0), 0},         /* FPTAN */
+    {0xd9, 0xf3, OP(two_to_one, 1), 1},      /* FPATAN */
+    {0xd9, 0xf4, OP(extract, 0), 0},         /* FXTRACT */
+    {0xd9, 0xf5, OP(remainder, 1), 1},       /* FPREM1 */
+    {0xd9, 0xf6, OP(rotate, 7), 0},          /* FDECSTP */
+    {0xd9, 0xf7, OP(rotate, 1), 0},          /* FINCSTP */
+    {0xd9, 0xf8, OP(remainder, 0), 1},       /* FPREM */
+    {0xd9, 0xf9, OP(two_to_one, 2), 1},      /* FYL2XP1 */
+    {0xd9, 0xfa, OP(sqrt, 0), 0},            /* FSQRT */
+    {0xd9, 0xfb, OP(sine_cosine, 0), 0},     /* FSINCOS */
+    {0xd9, 0xfc, OP(round, 0), 0},           /* FRNDINT */
+    {0xd9, 0xfd, OP(scale, 0), 1},           /* FSCALE */
+    {0xd9, 0xfe, OP(sine, 0), 0},            /* FSIN */
+    {0xd9, 0xff, OP(sine, 1), 0},            /* FCOS */
+    {0xda, 0xe9, OP(compare, QUIET | 2), 1}, /* FUCOMPP */
+    {0xdb, 0xe0, OP(nop_no_wait, 0), 0},     /* FENI of the 8087, and two more that came to nothing */
+    {0xdb, 0xe1, OP(nop_no_wait, 0), 0},     /* FDISI */
+    {0xdb, 0xe2, OP(clear, 0), 0},           /* FNCLEX */
+    {0xdb, 0xe3, OP(init, 0), 0},            /* FNINIT */
+    {0xdb, 0xe4, OP(nop_no_wait, 0), 0},     /* FSETPM of the 287 */
+    {0xde, 0xd9, OP(compare, 2), 1},         /* FCOMPP */
+    {0xdf, 0xe0, OP(store_status_ax, 0), 0}, /* FNSTSW AX */
 };
 
 static const struct escape *find_escape(uint8_t opcode, uint8_t modrm, uint8_t *d)
@@ -239,21 +217,33 @@ static bool emit_escape(struct emit *e, const struct insn *in, const void *argum
 
 static uop_fn *const wait_handler = op_x87_wait;
 
-#define ROW(mnemonic) {ZYDIS_MNEMONIC_##mnemonic, COST_X87, 0, emit_escape, NULL}
+#define ROW(mnemonic)                                                                                                          \
+    {                                                                                                                          \
+        ZYDIS_MNEMONIC_##mnemonic, COST_X87, 0, emit_escape, NULL                                                              \
+    }
 const struct insn_row x87_rows[] = {
-    ROW(F2XM1),   ROW(FABS),      ROW(FADD),          ROW(FADDP),          ROW(FBLD),    ROW(FBSTP),         ROW(FCHS),
-    ROW(FCMOVB),  ROW(FCMOVBE),   ROW(FCMOVE),        ROW(FCMOVNB),        ROW(FCMOVNBE), ROW(FCMOVNE),      ROW(FCMOVNU),
-    ROW(FCMOVU),  ROW(FCOM),      ROW(FCOMI),         ROW(FCOMIP),         ROW(FCOMP),   ROW(FCOMPP),        ROW(FCOS),
-    ROW(FDECSTP), ROW(FDIV),      ROW(FDIVP),         ROW(FDIVR),          ROW(FDIVRP),  ROW(FFREE),         ROW(FFREEP),
-    ROW(FIADD),   ROW(FICOM),     ROW(FICOMP),        ROW(FIDIV),          ROW(FIDIVR),  ROW(FILD),          ROW(FIMUL),
-    ROW(FINCSTP), ROW(FIST),      ROW(FISTP),         ROW(FISTTP),         ROW(FISUB),   ROW(FISUBR),        ROW(FLD),
-    ROW(FLD1),    ROW(FLDCW),     ROW(FLDENV),        ROW(FLDL2E),         ROW(FLDL2T),  ROW(FLDLG2),        ROW(FLDLN2),
-    ROW(FLDPI),   ROW(FLDZ),      ROW(FMUL),          ROW(FMULP),          ROW(FNCLEX),  ROW(FNINIT),        ROW(FNOP),
-    ROW(FNSAVE),  ROW(FNSTCW),    ROW(FNSTENV),       ROW(FNSTSW),         ROW(FPATAN),  ROW(FPREM),         ROW(FPREM1),
-    ROW(FPTAN),   ROW(FRNDINT),   ROW(FRSTOR),        ROW(FSCALE),         ROW(FSIN),    ROW(FSINCOS),       ROW(FSQRT),
-    ROW(FST),     ROW(FSTP),      ROW(FSTPNCE),       ROW(FSUB),           ROW(FSUBP),   ROW(FSUBR),         ROW(FSUBRP),
-    ROW(FTST),    ROW(FUCOM),     ROW(FUCOMI),        ROW(FUCOMIP),        ROW(FUCOMP),  ROW(FUCOMPP),       ROW(FXAM),
-    ROW(FXCH),    ROW(FXTRACT),   ROW(FYL2X),         ROW(FYL2XP1),        ROW(FENI8087_NOP), ROW(FDISI8087_NOP), ROW(FSETPM287_NOP),
-    {ZYDIS_MNEMONIC_FWAIT, COST_X87, 0, emit_plain, &wait_handler},
+    ROW(F2XM1),        ROW(FABS),          ROW(FADD),          ROW(FADDP),
+    ROW(FBLD),         ROW(FBSTP),         ROW(FCHS),          ROW(FCMOVB),
+    ROW(FCMOVBE),      ROW(FCMOVE),        ROW(FCMOVNB),       ROW(FCMOVNBE),
+    ROW(FCMOVNE),      ROW(FCMOVNU),       ROW(FCMOVU),        ROW(FCOM),
+    ROW(FCOMI),        ROW(FCOMIP),        ROW(FCOMP),         ROW(FCOMPP),
+    ROW(FCOS),         ROW(FDECSTP),       ROW(FDIV),          ROW(FDIVP),
+    ROW(FDIVR),        ROW(FDIVRP),        ROW(FFREE),         ROW(FFREEP),
+    ROW(FIADD),        ROW(FICOM),         ROW(FICOMP),        ROW(FIDIV),
+    ROW(FIDIVR),       ROW(FILD),          ROW(FIMUL),         ROW(FINCSTP),
+    ROW(FIST),         ROW(FISTP),         ROW(FISTTP),        ROW(FISUB),
+    ROW(FISUBR),       ROW(FLD),           ROW(FLD1),          ROW(FLDCW),
+    ROW(FLDENV),       ROW(FLDL2E),        ROW(FLDL2T),        ROW(FLDLG2),
+    ROW(FLDLN2),       ROW(FLDPI),         ROW(FLDZ),          ROW(FMUL),
+    ROW(FMULP),        ROW(FNCLEX),        ROW(FNINIT),        ROW(FNOP),
+    ROW(FNSAVE),       ROW(FNSTCW),        ROW(FNSTENV),       ROW(FNSTSW),
+    ROW(FPATAN),       ROW(FPREM),         ROW(FPREM1),        ROW(FPTAN),
+    ROW(FRNDINT),      ROW(FRSTOR),        ROW(FSCALE),        ROW(FSIN),
+    ROW(FSINCOS),      ROW(FSQRT),         ROW(FST),           ROW(FSTP),
+    ROW(FSTPNCE),      ROW(FSUB),          ROW(FSUBP),         ROW(FSUBR),
+    ROW(FSUBRP),       ROW(FTST),          ROW(FUCOM),         ROW(FUCOMI),
+    ROW(FUCOMIP),      ROW(FUCOMP),        ROW(FUCOMPP),       ROW(FXAM),
+    ROW(FXCH),         ROW(FXTRACT),       ROW(FYL2X),         ROW(FYL2XP1),
+    ROW(FENI8087_NOP), ROW(FDISI8087_NOP), ROW(FSETPM287_NOP), {ZYDIS_MNEMONIC_FWAIT, COST_X87, 0, emit_plain, &wait_handler},
 };
 const size_t x87_row_count = ARRAY_COUNT(x87_rows);

@@ -38,7 +38,7 @@ static inline void x87_set(struct fpu_state *f, unsigned i, st_t x)
 }
 static inline void x87_free(struct fpu_state *f, unsigned i)
 {
-    f->ftw &= (uint8_t)~(1 << x87_index(f, i));
+    f->ftw &= (uint8_t) ~(1 << x87_index(f, i));
 }
 static inline void x87_rotate(struct fpu_state *f, unsigned by)
 {
@@ -57,8 +57,8 @@ static inline void x87_push(struct fpu_state *f, st_t x)
 
 /* ---- handlers ---- */
 
-/* #NM, or #MF for an exception that waits (SDM 1 §8.3.13; 3A table 2-2). CR0.NE = 0 would tell an external interrupt controller instead
- * (SDM 1 §D.2): that wire is not modelled, and both raise #MF. */
+/* #NM, or #MF for an exception that waits (SDM 1 §8.3.13; 3A table 2-2). CR0.NE = 0 would tell an external interrupt controller
+ * instead (SDM 1 §D.2): that wire is not modelled, and both raise #MF. */
 _Noreturn void x87_unavailable(struct vcpu *v, const struct uop *u);
 
 static inline void x87_enter(struct vcpu *v, const struct uop *u)
@@ -75,16 +75,16 @@ static inline void x87_enter_no_wait(struct vcpu *v, const struct uop *u)
     }
 }
 
-/* An instruction's work stands in a function of its own, which is not inlined: the handler itself keeps nothing on the stack and ends in a
- * sibling call. X87(op) { ... } defines op_x87_<op>. */
-#define X87_HANDLER(op, enter)                                                                                                \
-    static __attribute__((noinline)) void op##_work(struct vcpu *v, const struct uop *u);                                     \
-    HANDLER(op_x87_##op)                                                                                                      \
-    {                                                                                                                         \
-        enter(v, u);                                                                                                          \
-        op##_work(v, u);                                                                                                      \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
+/* An instruction's work stands in a function of its own, which is not inlined: the handler itself keeps nothing on the stack
+ * and ends in a sibling call. X87(op) { ... } defines op_x87_<op>. */
+#define X87_HANDLER(op, enter)                                                                                                 \
+    static __attribute__((noinline)) void op##_work(struct vcpu *v, const struct uop *u);                                      \
+    HANDLER(op_x87_##op)                                                                                                       \
+    {                                                                                                                          \
+        enter(v, u);                                                                                                           \
+        op##_work(v, u);                                                                                                       \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
     static __attribute__((noinline)) void op##_work(struct vcpu *v, const struct uop *u)
 #define X87(op) X87_HANDLER(op, x87_enter)
 #define X87_NO_WAIT(op) X87_HANDLER(op, x87_enter_no_wait)
@@ -101,8 +101,8 @@ static inline uint64_t x87_address(struct vcpu *v, const struct uop *u, unsigned
     return u->x & X87_FLAT ? ea_flat(v, u) : ea_general(v, u, bytes, access);
 }
 
-/* How a non-control instruction ends: notes where it was (SDM 1 §8.1.8, §8.1.9), replaces the status bits in `clear` (C1 for most) by
- * those in `raised`, and summarises. */
+/* How a non-control instruction ends: notes where it was (SDM 1 §8.1.8, §8.1.9), replaces the status bits in `clear` (C1 for
+ * most) by those in `raised`, and summarises. */
 void x87_finish(struct vcpu *v, const struct uop *u, unsigned clear, unsigned raised);
 /* The same, for one with a memory operand at `linear`. */
 void x87_finish_memory(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned raised);

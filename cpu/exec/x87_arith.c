@@ -21,8 +21,8 @@ static struct f80 load_operand(struct vcpu *v, const struct uop *u, uint64_t *li
 
 /* ---- the four operations ---- */
 
-/* The operation named by the REG field of D8: ST(0) op operand. Fields 4 to 7 keep that order in the forms that write ST(i), where
- * assemblers swap the names (SDM 2A FSUB, FDIV). */
+/* The operation named by the REG field of D8: ST(0) op operand. Fields 4 to 7 keep that order in the forms that write ST(i),
+ * where assemblers swap the names (SDM 2A FSUB, FDIV). */
 static st_t operate(struct f80_context *c, unsigned operation, struct f80 st0, struct f80 operand)
 {
     switch (operation) {
@@ -105,7 +105,7 @@ static void finish_compare(struct vcpu *v, const struct uop *u, struct f80_conte
 {
     unsigned raised = c->raised;
     if (order_counts(v, c)) {
-        v->s.fpu.fsw &= (uint16_t)~(FSW_C0 | FSW_C2 | FSW_C3);
+        v->s.fpu.fsw &= (uint16_t) ~(FSW_C0 | FSW_C2 | FSW_C3);
         raised |= condition(order);
     }
     if (linear != NULL) {
@@ -146,8 +146,10 @@ X87(compare)
 /* FCOMI, FUCOMI and their popping forms: ZF PF CF; OF, SF, AF become 0. */
 X87(compare_flags)
 {
-    static const uint16_t flags[] = {
-        [F80_LESS] = RFLAGS_CF, [F80_EQUAL] = RFLAGS_ZF, [F80_GREATER] = 0, [F80_UNORDERED] = RFLAGS_ZF | RFLAGS_PF | RFLAGS_CF};
+    static const uint16_t flags[] = {[F80_LESS] = RFLAGS_CF,
+                                     [F80_EQUAL] = RFLAGS_ZF,
+                                     [F80_GREATER] = 0,
+                                     [F80_UNORDERED] = RFLAGS_ZF | RFLAGS_PF | RFLAGS_CF};
     struct f80_context c = x87_context(v);
     enum f80_order order = compare_stack(v, u->d, u->s & 4, &c);
     if (order_counts(v, &c)) {
@@ -202,12 +204,8 @@ X87(arith_m)
 X87(examine)
 {
     static const uint16_t class[] = {
-        [F80_ZERO] = FSW_C3,
-        [F80_FINITE] = FSW_C2,
-        [F80_INFINITE] = FSW_C2 | FSW_C0,
-        [F80_QUIET] = FSW_C0,
-        [F80_SIGNALING] = FSW_C0,
-        [F80_UNSUPPORTED] = 0,
+        [F80_ZERO] = FSW_C3,  [F80_FINITE] = FSW_C2,    [F80_INFINITE] = FSW_C2 | FSW_C0,
+        [F80_QUIET] = FSW_C0, [F80_SIGNALING] = FSW_C0, [F80_UNSUPPORTED] = 0,
     };
     st_t x = x87_get(&v->s.fpu, 0);
     struct f80 n = f80_unpack(x);

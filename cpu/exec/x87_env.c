@@ -1,8 +1,9 @@
-/* x87 control: FNINIT, FNCLEX, FLDCW, FNSTCW, FNSTSW, FWAIT, and the environment: FNSTENV, FLDENV, FNSAVE, FRSTOR. SDM 1 §8.1.10, §8.1.11.
+/* x87 control: FNINIT, FNCLEX, FLDCW, FNSTCW, FNSTSW, FWAIT, and the environment: FNSTENV, FLDENV, FNSAVE, FRSTOR. SDM 1
+ * §8.1.10, §8.1.11.
  *
- * The environment in memory has four shapes, by operand size and by protected or real (or virtual-8086) mode: SDM 1 figures 8-9 to
- * 8-12. In memory every register has its two-bit tag; here only "empty" is kept, so the other three are worked out from what the
- * register holds.
+ * The environment in memory has four shapes, by operand size and by protected or real (or virtual-8086) mode: SDM 1 figures 8-9
+ * to 8-12. In memory every register has its two-bit tag; here only "empty" is kept, so the other three are worked out from what
+ * the register holds.
  */
 #include "cpu/exec/x87.h"
 
@@ -13,7 +14,7 @@ X87_NO_WAIT(init)
 
 X87_NO_WAIT(clear)
 {
-    v->s.fpu.fsw &= (uint16_t)~(FSW_EXCEPTIONS | FSW_SF | FSW_ES | FSW_B);
+    v->s.fpu.fsw &= (uint16_t) ~(FSW_EXCEPTIONS | FSW_SF | FSW_ES | FSW_B);
 }
 
 X87_NO_WAIT(nop_no_wait)

@@ -1,4 +1,5 @@
-/* FSCALE, FXTRACT, FPREM, FPREM1 and the transcendentals: stack effects and condition codes around cpu/fp/. SDM 1 §8.3.7, §8.3.8. */
+/* FSCALE, FXTRACT, FPREM, FPREM1 and the transcendentals: stack effects and condition codes around cpu/fp/. SDM 1 §8.3.7,
+ * §8.3.8. */
 #include "cpu/exec/x87.h"
 
 /* FSCALE: ST(0) by ST(1), no pop. */
@@ -39,7 +40,8 @@ X87(remainder)
     x87_finish(v, u, r.defined ? FSW_C0 | FSW_C1 | FSW_C2 | FSW_C3 : FSW_C1 | FSW_C2, (c.raised & ~FSW_C1) | codes);
 }
 
-/* What FXTRACT, FPTAN and FSINCOS share: ST(0) becomes `below`, then `above` is pushed. True: the stack cannot, and this was dealt with. */
+/* What FXTRACT, FPTAN and FSINCOS share: ST(0) becomes `below`, then `above` is pushed. True: the stack cannot, and this was
+ * dealt with. */
 static bool one_to_two_fault(struct fpu_state *f, struct f80_context *c)
 {
     bool underflow = x87_empty(f, 0), overflow = !x87_empty(f, 7);

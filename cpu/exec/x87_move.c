@@ -1,8 +1,9 @@
-/* FLD, FST, FILD, FIST, FISTTP, FBLD, FBSTP, constants, FXCH, FCMOVcc, FCHS, FABS, and the stack's own moves. SDM 1 §8.3.3, §8.3.4. */
+/* FLD, FST, FILD, FIST, FISTTP, FBLD, FBSTP, constants, FXCH, FCMOVcc, FCHS, FABS, and the stack's own moves. SDM 1 §8.3.3,
+ * §8.3.4. */
 #include "cpu/exec/x87.h"
 
-static const uint8_t format_bytes[] = {[X87_F32] = 4, [X87_F64] = 8, [X87_F80] = 10, [X87_I16] = 2,
-                                       [X87_I32] = 4, [X87_I64] = 8, [X87_BCD] = 10};
+static const uint8_t format_bytes[] = {
+    [X87_F32] = 4, [X87_F64] = 8, [X87_F80] = 10, [X87_I16] = 2, [X87_I32] = 4, [X87_I64] = 8, [X87_BCD] = 10};
 
 /* ---- load ---- */
 
@@ -100,9 +101,12 @@ X87(load_constant)
         uint16_t biased_exponent;
         bool inexact, above_half;
     } constants[] = {
-        {0x8000000000000000, 0x3fff, false, false}, {0xd49a784bcd1b8afe, 0x4000, true, false},
-        {0xb8aa3b295c17f0bb, 0x3fff, true, true},   {0xc90fdaa22168c234, 0x4000, true, true},
-        {0x9a209a84fbcff798, 0x3ffd, true, true},   {0xb17217f7d1cf79ab, 0x3ffe, true, true},
+        {0x8000000000000000, 0x3fff, false, false},
+        {0xd49a784bcd1b8afe, 0x4000, true, false},
+        {0xb8aa3b295c17f0bb, 0x3fff, true, true},
+        {0xc90fdaa22168c234, 0x4000, true, true},
+        {0x9a209a84fbcff798, 0x3ffd, true, true},
+        {0xb17217f7d1cf79ab, 0x3ffe, true, true},
         {0, 0, false, false},
     };
     struct f80_context c = x87_context(v);
@@ -114,7 +118,8 @@ X87(load_constant)
 
 /* ---- store ---- */
 
-/* The operand in its memory format. `empty`: the masked response to stack underflow, the format's indefinite (SDM 1 table 8-10). */
+/* The operand in its memory format. `empty`: the masked response to stack underflow, the format's indefinite (SDM 1 table
+ * 8-10). */
 static void convert(struct f80_context *c, unsigned format, bool truncate, bool empty, st_t st, uint8_t to[10])
 {
     struct f80 x = f80_unpack(empty ? st_indefinite() : st);
@@ -193,7 +198,8 @@ X87(store)
     x87_finish_memory(v, u, linear, c.raised);
 }
 
-/* FST ST(i), FSTP ST(i): s bit 0 pops; bit 1 is FSTPNCE, undocumented, to which an empty ST(0) is no exception: it is only popped. */
+/* FST ST(i), FSTP ST(i): s bit 0 pops; bit 1 is FSTPNCE, undocumented, to which an empty ST(0) is no exception: it is only
+ * popped. */
 X87(store_st)
 {
     struct fpu_state *f = &v->s.fpu;
@@ -266,7 +272,8 @@ X87(sign)
     x87_finish(v, u, FSW_C1, c.raised);
 }
 
-/* FFREE, FFREEP (s 1), FINCSTP and FDECSTP (s = what is added to TOP), FNOP: control instructions, which leave FIP and its kin alone. */
+/* FFREE, FFREEP (s 1), FINCSTP and FDECSTP (s = what is added to TOP), FNOP: control instructions, which leave FIP and its kin
+ * alone. */
 X87(free)
 {
     x87_free(&v->s.fpu, u->d);

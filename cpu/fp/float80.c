@@ -69,7 +69,8 @@ struct f80 f80_from_integer(int64_t i)
     }
     uint64_t magnitude = i < 0 ? -(uint64_t)i : (uint64_t)i;
     unsigned shift = (unsigned)__builtin_clzll(magnitude);
-    return (struct f80){.kind = F80_FINITE, .negative = i < 0, .exponent = 63 - (int32_t)shift, .significand = magnitude << shift};
+    return (struct f80){
+        .kind = F80_FINITE, .negative = i < 0, .exponent = 63 - (int32_t)shift, .significand = magnitude << shift};
 }
 
 st_t f80_pack(struct f80 x)
@@ -155,14 +156,16 @@ static void note_rounding(struct f80_context *c, struct f80_rounded r)
 }
 
 /* Below the smallest normal number. Tininess is decided after rounding to the full exponent range (SDM 1 §4.9.1.5). */
-static st_t round_tiny(struct f80_context *c, bool negative, int32_t exponent, uint64_t significand, uint64_t low, unsigned bits)
+static st_t round_tiny(struct f80_context *c, bool negative, int32_t exponent, uint64_t significand, uint64_t low,
+                       unsigned bits)
 {
     struct f80_rounded unbounded = f80_round_bits(f80_rounding(c), negative, significand, low, bits);
     bool tiny = !(exponent == F80_EXPONENT_MIN - 1 && unbounded.carry);
     if (tiny && !(c->control & FSW_UE)) {
         c->raised |= FSW_UE;
         note_rounding(c, unbounded);
-        return wrapped(c, negative, exponent + F80_WRAP + unbounded.carry, unbounded.carry ? 1ULL << 63 : unbounded.significand);
+        return wrapped(c, negative, exponent + F80_WRAP + unbounded.carry,
+                       unbounded.carry ? 1ULL << 63 : unbounded.significand);
     }
     unsigned shift = (unsigned)(F80_EXPONENT_MIN - exponent);
     if (shift < 64) {
@@ -220,7 +223,8 @@ st_t f80_invalid(struct f80_context *c)
     return st_indefinite();
 }
 
-/* SDM 1 table 4-7, x87 column: a QNaN wins over an SNaN; of two alike, the larger significand; of two equal ones, the positive. */
+/* SDM 1 table 4-7, x87 column: a QNaN wins over an SNaN; of two alike, the larger significand; of two equal ones, the positive.
+ */
 bool f80_nan_result(struct f80_context *c, struct f80 a, struct f80 b, st_t *result)
 {
     if (LIKELY(a.kind < F80_QUIET && b.kind < F80_QUIET)) {

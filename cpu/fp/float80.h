@@ -169,8 +169,8 @@ bool f80_sine_cosine(struct f80_context *c, struct f80 x, st_t *sine, st_t *cosi
 /* As above. *one is what FPTAN pushes: 1.0, or the NaN again. */
 bool f80_tangent(struct f80_context *c, struct f80 x, st_t *tangent, st_t *one);
 st_t f80_arctangent(struct f80_context *c, struct f80 y, struct f80 x);
-st_t f80_power_minus_1(struct f80_context *c, struct f80 x);              /* 2^x - 1, |x| <= 1 */
-st_t f80_y_log2(struct f80_context *c, struct f80 y, struct f80 x);       /* y * log2(x) */
+st_t f80_power_minus_1(struct f80_context *c, struct f80 x);               /* 2^x - 1, |x| <= 1 */
+st_t f80_y_log2(struct f80_context *c, struct f80 y, struct f80 x);        /* y * log2(x) */
 st_t f80_y_log2_plus_1(struct f80_context *c, struct f80 y, struct f80 x); /* y * log2(x + 1) */
 
 #endif

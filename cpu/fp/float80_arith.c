@@ -1,4 +1,5 @@
-/* Add, subtract, multiply, divide, square root and compare. SDM 1 §8.3.5, §8.3.6; special operands by SDM 2A FADD to FDIVR, FSQRT.
+/* Add, subtract, multiply, divide, square root and compare. SDM 1 §8.3.5, §8.3.6; special operands by SDM 2A FADD to FDIVR,
+ * FSQRT.
  *
  * Each takes the special operands in the SDM's order of precedence (invalid, NaN, zero divide, denormal; SDM 1 §4.9.2), then
  * computes 64 bits and 64 more of which the last is sticky: rounding once from there is exact. */
@@ -119,7 +120,8 @@ st_t f80_divide(struct f80_context *c, struct f80 a, struct f80 b)
     if (a.kind == F80_ZERO || b.kind == F80_INFINITE) {
         return st_zero(negative);
     }
-    /* Quotient of significands lies in (1/2, 2): scale the dividend so that it lies in [1/2, 1) and get 64 bits, then 64 more. */
+    /* Quotient of significands lies in (1/2, 2): scale the dividend so that it lies in [1/2, 1) and get 64 bits, then 64 more.
+     */
     unsigned shift = a.significand >= b.significand;
     u128 dividend = (u128)a.significand << (64 - shift);
     uint64_t high = (uint64_t)(dividend / b.significand), rest = (uint64_t)(dividend % b.significand);
@@ -194,7 +196,8 @@ enum f80_order f80_compare(struct f80_context *c, struct f80 a, struct f80 b, bo
     /* Same sign, neither is zero: infinity is the largest. */
     int order = (a.kind == F80_INFINITE) - (b.kind == F80_INFINITE);
     if (order == 0 && a.kind == F80_FINITE) {
-        order = a.exponent != b.exponent ? (a.exponent > b.exponent ? 1 : -1) : (a.significand > b.significand) - (a.significand < b.significand);
+        order = a.exponent != b.exponent ? (a.exponent > b.exponent ? 1 : -1)
+                                         : (a.significand > b.significand) - (a.significand < b.significand);
     }
     if (order == 0) {
         return F80_EQUAL;

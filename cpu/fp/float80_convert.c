@@ -1,5 +1,5 @@
-/* From 80 bits to smaller formats, integers and packed BCD, and to an integral value. SDM 1 §4.8.4, §8.3.3; SDM 2A FST, FIST, FISTTP,
- * FBSTP, FRNDINT. The way in (FLD m32, FILD) is exact and needs no rounding: float80.c. */
+/* From 80 bits to smaller formats, integers and packed BCD, and to an integral value. SDM 1 §4.8.4, §8.3.3; SDM 2A FST, FIST,
+ * FISTTP, FBSTP, FRNDINT. The way in (FLD m32, FILD) is exact and needs no rounding: float80.c. */
 #include "cpu/fp/float80.h"
 
 /* A smaller binary format: `fraction_bits` without the leading one. */

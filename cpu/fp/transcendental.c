@@ -1,14 +1,15 @@
 /* FSIN, FCOS, FSINCOS, FPTAN, FPATAN, F2XM1, FYL2X, FYL2XP1. SDM 1 §8.3.7-§8.3.10 and their pages in SDM 2A.
  *
- * Each reduces its argument to where a power series converges, sums the series in 192 bits and rounds once, as the rounding control
- * says (precision control has no part in it, SDM 1 §8.1.5.2). An error below 2^-120 of the result leaves a wrong last bit one case
- * in 2^50 or so: a correctly rounded result, the same on every host, where the SDM asks for one unit in the last place.
+ * Each reduces its argument to where a power series converges, sums the series in 192 bits and rounds once, as the rounding
+ * control says (precision control has no part in it, SDM 1 §8.1.5.2). An error below 2^-120 of the result leaves a wrong last
+ * bit one case in 2^50 or so: a correctly rounded result, the same on every host, where the SDM asks for one unit in the last
+ * place.
  *
  * Chosen where the SDM leaves it open:
- *  - Trigonometric arguments are reduced by an exact pi. (SDM 1 §8.3.8 describes one of 66 bits inside Intel's processors, which loses
- *    accuracy near multiples of pi.)
- *  - F2XM1 outside [-1, 1] gives its operand back, and PE (as processors seen do). FYL2XP1 outside its range computes the same function
- *    as far as there is one; from -1 down its operand comes back too.
+ *  - Trigonometric arguments are reduced by an exact pi. (SDM 1 §8.3.8 describes one of 66 bits inside Intel's processors,
+ * which loses accuracy near multiples of pi.)
+ *  - F2XM1 outside [-1, 1] gives its operand back, and PE (as processors seen do). FYL2XP1 outside its range computes the same
+ * function as far as there is one; from -1 down its operand comes back too.
  *  - C1 after FSINCOS: one of the two results was rounded up.
  */
 #include "cpu/fp/wide.h"
@@ -18,7 +19,8 @@ static const struct wide wide_one = {.exponent = 0, .limb = {1ULL << 63}};
 static const struct wide wide_ln2 = {.exponent = -1, .limb = {0xb17217f7d1cf79ab, 0xc9e3b39803f2f6af, 0x40f343267298b62d}};
 static const struct wide wide_log2_e = {.exponent = 0, .limb = {0xb8aa3b295c17f0bb, 0xbe87fed0691d3e88, 0xeb577aa8dd695a58}};
 enum { REDUCTION_LIMBS = 5 };
-static const uint64_t two_over_pi[REDUCTION_LIMBS] = {0xa2f9836e4e441529, 0xfc2757d1f534ddc0, 0xdb6295993c439041, 0xfe5163abdebbc561,
+static const uint64_t two_over_pi[REDUCTION_LIMBS] = {0xa2f9836e4e441529, 0xfc2757d1f534ddc0, 0xdb6295993c439041,
+                                                      0xfe5163abdebbc561,
                                                       0xb7246e3a424dd2e0}; /* as a binary fraction, 320 bits */
 
 /* ---- series ---- */
@@ -72,8 +74,8 @@ static struct wide exponential_series(struct wide a)
 
 /* ---- sine, cosine, tangent ---- */
 
-/* |x| = (quadrant + fraction) * pi/2 with |fraction| <= 1/2; returns fraction * pi/2. |x| < 2^63. The worst case, an x within some 2^-68 of
- * a multiple of pi/2, still leaves some 190 correct bits of the fraction's 257. */
+/* |x| = (quadrant + fraction) * pi/2 with |fraction| <= 1/2; returns fraction * pi/2. |x| < 2^63. The worst case, an x within
+ * some 2^-68 of a multiple of pi/2, still leaves some 190 correct bits of the fraction's 257. */
 static struct wide reduce(struct f80 x, unsigned *quadrant)
 {
     *quadrant = 0;

@@ -1,8 +1,8 @@
 /* Numbers of 192 bits, in which transcendentals are computed before they are rounded to 64.
  *
- * Invariants: a number is zero (limb[0] == 0) or normalised (bit 63 of limb[0] set), value = 1.fraction * 2^exponent. Each operation
- * cuts its result and, when something was cut off, sets the last bit: so an inexact result never looks exact, and a final
- * rounding goes the right way. One step errs by less than one unit in the 192nd bit.
+ * Invariants: a number is zero (limb[0] == 0) or normalised (bit 63 of limb[0] set), value = 1.fraction * 2^exponent. Each
+ * operation cuts its result and, when something was cut off, sets the last bit: so an inexact result never looks exact, and a
+ * final rounding goes the right way. One step errs by less than one unit in the 192nd bit.
  *
  * Leaves out infinities, NaNs and bounds of the exponent: callers take those cases first.
  */

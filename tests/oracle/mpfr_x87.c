@@ -1,8 +1,8 @@
 /* The x87's transcendentals against MPFR: every result within one unit in the last place, in all rounding modes. SDM 1 §8.3.10.
  *
- * MPFR computes with 420 bits, from the same 64-bit operands; error is measured against that, and the result correctly rounded to
- * the 80-bit format tells how many were not. Operands: the whole range of each function, with special attention to where it is hard (next to
- * multiples of pi/2, next to 1, tiny, denormal results). PE and C1 must say what rounding did.
+ * MPFR computes with 420 bits, from the same 64-bit operands; error is measured against that, and the result correctly rounded
+ * to the 80-bit format tells how many were not. Operands: the whole range of each function, with special attention to where it
+ * is hard (next to multiples of pi/2, next to 1, tiny, denormal results). PE and C1 must say what rounding did.
  *
  *     mpfr_x87 [--cases N] [--seed N]       (cases of each function and rounding mode)
  */
@@ -17,7 +17,8 @@
 enum { REFERENCE_BITS = 420, SHOWN = 3 };
 
 enum function { SINE, COSINE, SINCOS_SINE, SINCOS_COSINE, TANGENT, ARCTANGENT, POWER, Y_LOG2, Y_LOG2_PLUS_1, FUNCTIONS };
-static const char *const names[] = {"FSIN", "FCOS", "FSINCOS (sine)", "FSINCOS (cosine)", "FPTAN", "FPATAN", "F2XM1", "FYL2X", "FYL2XP1"};
+static const char *const names[] = {"FSIN",   "FCOS",  "FSINCOS (sine)", "FSINCOS (cosine)", "FPTAN",
+                                    "FPATAN", "F2XM1", "FYL2X",          "FYL2XP1"};
 
 /* ---- operands ---- */
 
@@ -181,16 +182,18 @@ struct tally {
     double worst_ulp;
 };
 
-static void complain(struct tally *t, enum function f, unsigned control, st_t x, st_t y, st_t r, unsigned raised, const char *what)
+static void complain(struct tally *t, enum function f, unsigned control, st_t x, st_t y, st_t r, unsigned raised,
+                     const char *what)
 {
     if (t->not_correctly_rounded + t->beyond + t->flags <= SHOWN) {
-        printf("  %s fcw %04x x %04x:%016llx y %04x:%016llx: %04x:%016llx raised %03x: %s\n", names[f], control, x.sign_exponent,
-               (unsigned long long)x.significand, y.sign_exponent, (unsigned long long)y.significand, r.sign_exponent,
-               (unsigned long long)r.significand, raised, what);
+        printf("  %s fcw %04x x %04x:%016llx y %04x:%016llx: %04x:%016llx raised %03x: %s\n", names[f], control,
+               x.sign_exponent, (unsigned long long)x.significand, y.sign_exponent, (unsigned long long)y.significand,
+               r.sign_exponent, (unsigned long long)r.significand, raised, what);
     }
 }
 
-/* Bits that an 80-bit result of this exponent (MPFR's: 0.1xxx * 2^e) has; below 1: smaller than half the smallest denormal, or about. */
+/* Bits that an 80-bit result of this exponent (MPFR's: 0.1xxx * 2^e) has; below 1: smaller than half the smallest denormal, or
+ * about. */
 static long precision_at(mpfr_exp_t e)
 {
     return e - 1 >= F80_EXPONENT_MIN ? 64 : 64 - (F80_EXPONENT_MIN - (e - 1));
@@ -214,7 +217,8 @@ static void judge(struct tally *t, enum function f, unsigned rounding, struct di
         st_t r = ours(f, &c, x, y);
         t->cases++;
         mpfr_set_prec(rounded, bits);
-        if (inexact != 0 && mpfr_min_prec(exact) <= 64) { /* 420 bits were too few: step to the side where the true value lies */
+        if (inexact != 0 &&
+            mpfr_min_prec(exact) <= 64) { /* 420 bits were too few: step to the side where the true value lies */
             (inexact > 0 ? mpfr_nextbelow : mpfr_nextabove)(exact);
         }
         int up = mpfr_set(rounded, exact, modes[rounding]);
@@ -264,9 +268,10 @@ int main(int argc, char **argv)
             while (t.cases < cases) {
                 judge(&t, f, rounding, &d);
             }
-            printf("%-17s %-8s %8llu cases  worst error %.6f ulp  %llu not correctly rounded  %llu beyond 1 ulp  %llu with wrong PE or C1\n",
-                   names[f], roundings[rounding], (unsigned long long)t.cases, t.worst_ulp, (unsigned long long)t.not_correctly_rounded,
-                   (unsigned long long)t.beyond, (unsigned long long)t.flags);
+            printf("%-17s %-8s %8llu cases  worst error %.6f ulp  %llu not correctly rounded  %llu beyond 1 ulp  %llu with "
+                   "wrong PE or C1\n",
+                   names[f], roundings[rounding], (unsigned long long)t.cases, t.worst_ulp,
+                   (unsigned long long)t.not_correctly_rounded, (unsigned long long)t.beyond, (unsigned long long)t.flags);
             beyond += t.beyond;
             flags += t.flags;
         }

@@ -59,7 +59,7 @@ static bool same_fault(const struct trial *t)
     case 0:
         return t->vector == GUEST_NO_FAULT;
     case SIGFPE:
-        return t->vector == VEC_XM;
+        return t->vector == VEC_XM || t->vector == VEC_DE;
     case SIGSEGV:
         return t->vector == VEC_GP || t->vector == VEC_PF || t->vector == VEC_SS;
     case SIGILL:

@@ -78,7 +78,8 @@ Test(flat, tables_make_way_for_the_image)
 Test(flat, images_outside_ram_are_refused)
 {
     static const uint8_t code[16] = {0xf4};
-    static const uint64_t places[] = {128 * MIB - 15, 128 * MIB, 0xa0000, 0x9fbf8, 0xfee00000, 0xfffffff8, 1ULL << 32, UINT64_MAX - 7, UINT64_MAX};
+    static const uint64_t places[] = {128 * MIB - 15, 128 * MIB,  0xa0000,        0x9fbf8,   0xfee00000,
+                                      0xfffffff8,     1ULL << 32, UINT64_MAX - 7, UINT64_MAX};
     for (size_t i = 0; i < ARRAY_COUNT(places); i++) {
         refused(flat(places[i], BOOT_MODE_64, code, sizeof code), "where there is not that much RAM");
     }
@@ -164,5 +165,6 @@ Test(rom, a_restart_finds_the_rom_again)
 Test(rom, odd_and_huge_sizes_are_refused)
 {
     refused((struct boot_config){.kind = BOOT_ROM, .kernel = {"rom", bios, 4095}}, "whole pages of 4 KiB, at most 4 MiB");
-    refused((struct boot_config){.kind = BOOT_ROM, .kernel = {"rom", bios, (4 << 20) + 4096}}, "whole pages of 4 KiB, at most 4 MiB");
+    refused((struct boot_config){.kind = BOOT_ROM, .kernel = {"rom", bios, (4 << 20) + 4096}},
+            "whole pages of 4 KiB, at most 4 MiB");
 }

@@ -15,7 +15,8 @@ static struct boot_config config(void)
 }
 enum { ZERO_PAGE = 0x7000 };
 
-/* "64-bit BOOT PROTOCOL": long mode, paging, CS 0x10, DS/ES/SS 0x18, interrupts off, RSI the zero page, entry at load + 0x200. */
+/* "64-bit BOOT PROTOCOL": long mode, paging, CS 0x10, DS/ES/SS 0x18, interrupts off, RSI the zero page, entry at load + 0x200.
+ */
 Test(linux_boot, enters_in_long_mode_with_the_zero_page_in_rsi)
 {
     cr_assert_eq(load(config()), 0, "%s", why);
@@ -45,7 +46,8 @@ Test(linux_boot, four_gib_are_mapped_onto_themselves)
     cr_assert_eq(load(config()), 0, "%s", why);
     for (uint64_t linear = 0; linear < 4ULL << 30; linear += 0x1fffff) {
         gpa_t physical;
-        cr_assert(vp_translate(cpu_vp(c, 0), gva(linear), &physical) && physical.v == linear, "%llx", (unsigned long long)linear);
+        cr_assert(vp_translate(cpu_vp(c, 0), gva(linear), &physical) && physical.v == linear, "%llx",
+                  (unsigned long long)linear);
     }
     gpa_t physical;
     cr_expect_not(vp_translate(cpu_vp(c, 0), gva(4ULL << 30), &physical));
@@ -61,7 +63,7 @@ Test(linux_boot, the_kernel_lies_at_its_preferred_address)
 
 Test(linux_boot, the_zero_page_has_header_command_line_map_and_rsdp)
 {
-    put64(image.bytes + 0x250, 0x12345678); /* setup_data */
+    put64(image.bytes + 0x250, 0x12345678);  /* setup_data */
     memset(image.bytes + 0x1e0, 0xff, 0x11); /* before the header: not the kernel's to say */
     cr_assert_eq(load(config()), 0, "%s", why);
     cr_expect_eq(at32(ZERO_PAGE + 0x202), 0x53726448);

@@ -61,7 +61,8 @@ Test(multiboot, information_has_memory_command_line_and_map)
     cr_assert_eq(at32(info + 44), 24 * count);
     uint64_t entry = at32(info + 48);
     for (unsigned i = 0; i < count; i++, entry += at32(entry) + 4) {
-        cr_expect(at32(entry) == 20 && at64(entry + 4) == map[i].base && at64(entry + 12) == map[i].bytes && at32(entry + 20) == map[i].type);
+        cr_expect(at32(entry) == 20 && at64(entry + 4) == map[i].base && at64(entry + 12) == map[i].bytes &&
+                  at32(entry + 20) == map[i].type);
     }
 }
 
@@ -70,7 +71,8 @@ Test(multiboot, modules_are_page_aligned_above_the_kernel_with_their_command_lin
     static uint8_t first[5000], second[1];
     memset(first, 0x11, sizeof first);
     second[0] = 0x22;
-    const struct boot_module modules[] = {{{"first", first, sizeof first}, "alpha"}, {{"second", second, 1}, NULL}, {{"empty", first, 0}, "x"}};
+    const struct boot_module modules[] = {
+        {{"first", first, sizeof first}, "alpha"}, {{"second", second, 1}, NULL}, {{"empty", first, 0}, "x"}};
     struct boot_config cfg = config();
     cfg.modules = modules;
     cfg.module_count = 3;
@@ -208,7 +210,8 @@ Test(multiboot, a_64_bit_elf_file_is_refused)
 
 Test(multiboot, overlapping_segments_are_refused)
 {
-    const struct segment_made segments[] = {{1, 0x1000, 0x100000, 0x100000, 0x1000, 0x1000}, {1, 0x2000, 0x100fff, 0x100fff, 0x10, 0x10}};
+    const struct segment_made segments[] = {{1, 0x1000, 0x100000, 0x100000, 0x1000, 0x1000},
+                                            {1, 0x2000, 0x100fff, 0x100fff, 0x10, 0x10}};
     make_elf(&image, false, 0x100000, segments, 2);
     put_multiboot_header(&image, 0x1000, 3);
     refused(config(), "overlaps an ELF segment");
@@ -298,7 +301,8 @@ Test(pvh, start_info_has_modules_command_line_rsdp_and_map)
     unsigned count = platform_e820(&platform, map);
     cr_assert_eq(at32(start + 48), count);
     for (unsigned i = 0; i < count; i++) {
-        cr_expect(at64(map_at + 24 * i) == map[i].base && at64(map_at + 24 * i + 8) == map[i].bytes && at32(map_at + 24 * i + 16) == map[i].type);
+        cr_expect(at64(map_at + 24 * i) == map[i].base && at64(map_at + 24 * i + 8) == map[i].bytes &&
+                  at32(map_at + 24 * i + 16) == map[i].type);
     }
 }
 
@@ -318,14 +322,10 @@ Test(pvh, notes_that_lie_are_refused)
         uint64_t value;
         const char *words;
     } bad[] = {
-        {4, 4, 17, 0x1000850, "no PVH entry"},
-        {5, 4, 18, 0x1000850, "no PVH entry"},
-        {0xffffffff, 4, 18, 0x1000850, "no PVH entry"},
-        {0xfffffffd, 4, 18, 0x1000850, "no PVH entry"},
-        {4, 0xffffffff, 18, 0x1000850, "no PVH entry"},
-        {4, 3, 18, 0x1000850, "no PVH entry"},
-        {4, 8, 18, 0x100001000850, "is not in RAM"},
-        {4, 4, 18, 0xf0000000, "is not in RAM"},
+        {4, 4, 17, 0x1000850, "no PVH entry"},          {5, 4, 18, 0x1000850, "no PVH entry"},
+        {0xffffffff, 4, 18, 0x1000850, "no PVH entry"}, {0xfffffffd, 4, 18, 0x1000850, "no PVH entry"},
+        {4, 0xffffffff, 18, 0x1000850, "no PVH entry"}, {4, 3, 18, 0x1000850, "no PVH entry"},
+        {4, 8, 18, 0x100001000850, "is not in RAM"},    {4, 4, 18, 0xf0000000, "is not in RAM"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         make_pvh(&image);
@@ -346,7 +346,8 @@ Test(pvh, segments_that_lie_are_refused)
     static const struct {
         size_t at;
         uint64_t value;
-    } bad[] = {{8, UINT64_MAX}, {24, UINT64_MAX}, {24, 1ULL << 40}, {32, UINT64_MAX}, {40, UINT64_MAX}, {40, 0x1000}, {24, 0xfff}};
+    } bad[] = {{8, UINT64_MAX},  {24, UINT64_MAX}, {24, 1ULL << 40}, {32, UINT64_MAX},
+               {40, UINT64_MAX}, {40, 0x1000},     {24, 0xfff}};
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         make_pvh(&image);
         put64(image.bytes + 64 + bad[i].at, bad[i].value);

@@ -12,8 +12,8 @@ static bool cr_write_faults(struct guest *g, unsigned cr, uint64_t value)
     g->s.gpr[RAX] = value;
     guest_run(g);
     bool faulted = stopped_in(g) == VEC_GP;
-    cr_expect(faulted || (g->stop == STOP_HALT && g->s.rip == CODE0 + (cr == 8 ? 5u : 4u)), "CR%u := %#lx: stop %d at %#lx", cr, value,
-              g->stop, g->s.rip);
+    cr_expect(faulted || (g->stop == STOP_HALT && g->s.rip == CODE0 + (cr == 8 ? 5u : 4u)), "CR%u := %#lx: stop %d at %#lx", cr,
+              value, g->stop, g->s.rip);
     cr_expect(!faulted || (frame_word(g, 0) == 0 && frame_word(g, 1) == CODE0));
     return faulted;
 }
@@ -72,7 +72,7 @@ Test(cr0, paging_with_lme_activates_ia32e_mode)
     EXPECT_HALT_AT(&g, CODE0 + 0x103);
     cr_expect(g.s.efer == (EFER_LME | EFER_LMA) && g.s.gpr[RBX] == 1);
     /* back: to compatibility mode, paging off */
-    CODE(&g, CODE0 + 0x103, 0x48, 0xcb);                        /* RETFQ */
+    CODE(&g, CODE0 + 0x103, 0x48, 0xcb);                         /* RETFQ */
     CODE(&g, CODE0 + 0x200, 0x0f, 0x22, 0xc2, 0x40, 0x43, 0xf4); /* MOV CR0, EDX; INC EAX; INC EBX */
     poke(&g, STACK0 - 16, CODE0 + 0x200, 8);
     poke(&g, STACK0 - 8, SEL_CODE0_32, 8);
@@ -104,7 +104,8 @@ Test(cr0, ia32e_mode_needs_pae_and_no_l_bit_and_no_16_bit_tss)
 Test(cr0, pe_changes_the_meaning_of_selectors_only)
 {
     GUEST g = guest_16();
-    CODE(&g, CODE0, 0x0f, 0x22, 0xc0, 0x8e, 0xdb, 0x0f, 0x22, 0xc1, 0x8b, 0x07, 0xf4); /* PE on; MOV DS, BX; PE off; MOV AX, [BX] */
+    CODE(&g, CODE0, 0x0f, 0x22, 0xc0, 0x8e, 0xdb, 0x0f, 0x22, 0xc1, 0x8b, 0x07,
+         0xf4); /* PE on; MOV DS, BX; PE off; MOV AX, [BX] */
     g.s.gpr[RAX] = CR0_ET | CR0_PE;
     g.s.gpr[RBX] = SEL_DATA0;
     g.s.gpr[RCX] = CR0_ET;
@@ -155,12 +156,13 @@ Test(cr4, reserved_and_illegal_bits_are_gp)
         uint64_t set, clear;
         bool fault;
     } cases[] = {
-        {CR4_SMEP | CR4_SMAP | CR4_UMIP | CR4_FSGSBASE | CR4_OSXSAVE | CR4_PGE | CR4_DE | CR4_TSD | CR4_VME | CR4_PVI, 0, false},
+        {CR4_SMEP | CR4_SMAP | CR4_UMIP | CR4_FSGSBASE | CR4_OSXSAVE | CR4_PGE | CR4_DE | CR4_TSD | CR4_VME | CR4_PVI, 0,
+         false},
         {CR4_PCIDE, 0, false},
-        {0, CR4_PAE, true},           /* in IA-32e mode */
-        {CR4_LA57, 0, true},          /* not a feature of v2, and never in IA-32e mode */
-        {1ULL << 13, 0, true},        /* VMXE */
-        {1ULL << 23, 0, true},        /* CET */
+        {0, CR4_PAE, true},    /* in IA-32e mode */
+        {CR4_LA57, 0, true},   /* not a feature of v2, and never in IA-32e mode */
+        {1ULL << 13, 0, true}, /* VMXE */
+        {1ULL << 23, 0, true}, /* CET */
         {1ULL << 32, 0, true},
     };
     for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -243,7 +245,8 @@ Test(xcr0, xsetbv_checks)
 Test(debug_registers, fixed_bits_and_upper_halves)
 {
     GUEST g = guest_64(VENDOR_INTEL, 0);
-    CODE(&g, CODE0, 0x0f, 0x23, 0xf0, 0x0f, 0x23, 0xf8, 0x0f, 0x21, 0xf1, 0x0f, 0x21, 0xfa, 0xf4); /* DR6, DR7 := RAX; RCX, RDX := */
+    CODE(&g, CODE0, 0x0f, 0x23, 0xf0, 0x0f, 0x23, 0xf8, 0x0f, 0x21, 0xf1, 0x0f, 0x21, 0xfa,
+         0xf4);                /* DR6, DR7 := RAX; RCX, RDX := */
     g.s.gpr[RAX] = 0xffffdf00; /* GD clear */
     guest_run(&g);
     EXPECT_HALT_AT(&g, CODE0 + 12);
@@ -288,7 +291,8 @@ Test(flags, popf_by_privilege)
         uint64_t at = g.s.rip;
         CODE(&g, at, 0x9d, 0xeb, 0xfe);
         g.s.gpr[RSP] -= 8;
-        poke(&g, g.s.gpr[RSP], RFLAGS_IF | RFLAGS_IOPL | RFLAGS_AC | RFLAGS_ID | RFLAGS_VIF | RFLAGS_VIP | RFLAGS_VM | RFLAGS_RF | 8, 8);
+        poke(&g, g.s.gpr[RSP],
+             RFLAGS_IF | RFLAGS_IOPL | RFLAGS_AC | RFLAGS_ID | RFLAGS_VIF | RFLAGS_VIP | RFLAGS_VM | RFLAGS_RF | 8, 8);
         g.s.rflags |= (uint64_t)cases[i].iopl << 12;
         guest_run(&g);
         cr_expect(g.stop == STOP_UNTIL && g.s.rip == at + 1);
@@ -339,7 +343,8 @@ Test(flags, protected_mode_virtual_interrupts)
 Test(bases, fsgsbase_and_swapgs)
 {
     GUEST g = guest_64(VENDOR_INTEL, 0);
-    CODE(&g, CODE0, 0xf3, 0x48, 0x0f, 0xae, 0xd8, 0x0f, 0x01, 0xf8, 0xf3, 0x48, 0x0f, 0xae, 0xc9, 0xf4); /* WRGSBASE RAX; SWAPGS; RDGSBASE RCX */
+    CODE(&g, CODE0, 0xf3, 0x48, 0x0f, 0xae, 0xd8, 0x0f, 0x01, 0xf8, 0xf3, 0x48, 0x0f, 0xae, 0xc9,
+         0xf4); /* WRGSBASE RAX; SWAPGS; RDGSBASE RCX */
     g.s.cr4 |= CR4_FSGSBASE;
     g.s.gpr[RAX] = 0xffff900000000000;
     g.s.kernel_gs_base = 0x1234;
@@ -363,9 +368,8 @@ Test(invpcid, checks_type_and_descriptor)
         uint64_t type, pcid, linear;
         bool pcide, fault;
     } cases[] = {
-        {4, 0, 0, true, true},          {3, 0, 0, false, false},        {2, 0x1000, 0, true, true},
-        {1, 5, 0, true, false},         {1, 5, 0, false, true},         {0, 0, 1ULL << 47, true, true},
-        {0, 0, DATA, true, false},
+        {4, 0, 0, true, true},  {3, 0, 0, false, false},        {2, 0x1000, 0, true, true}, {1, 5, 0, true, false},
+        {1, 5, 0, false, true}, {0, 0, 1ULL << 47, true, true}, {0, 0, DATA, true, false},
     };
     for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
         GUEST g = guest_64(VENDOR_INTEL, 0);

@@ -99,15 +99,15 @@ static void bad_gate(uint16_t selector, uint64_t offset, unsigned access, int ve
 }
 Test(delivery_64, gates_are_checked_in_order)
 {
-    bad_gate(SEL_CODE0_64, handler(0x80), 0x8c, VEC_GP, 0x80 * 8 + 2);    /* a call gate */
-    bad_gate(SEL_CODE0_64, handler(0x80), 0x86, VEC_GP, 0x80 * 8 + 2);    /* 16-bit gates do not exist in IA-32e mode */
-    bad_gate(SEL_CODE0_64, handler(0x80), 0x0e, VEC_NP, 0x80 * 8 + 2);    /* not present */
-    bad_gate(0, handler(0x80), 0x8e, VEC_GP, 0);                          /* null CS */
-    bad_gate(0x100, handler(0x80), 0x8e, VEC_GP, 0x100);                  /* beyond the GDT */
-    bad_gate(SEL_DATA0, handler(0x80), 0x8e, VEC_GP, SEL_DATA0);          /* not code */
-    bad_gate(SEL_CODE0_32, handler(0x80), 0x8e, VEC_GP, SEL_CODE0_32);    /* not 64-bit code */
-    bad_gate(SEL_CODE3_64, handler(0x80), 0x8e, VEC_GP, SEL_CODE3_64);    /* DPL above CPL */
-    bad_gate(SEL_CODE0_64, 1ULL << 47, 0x8e, VEC_GP, 0);                  /* handler not canonical */
+    bad_gate(SEL_CODE0_64, handler(0x80), 0x8c, VEC_GP, 0x80 * 8 + 2); /* a call gate */
+    bad_gate(SEL_CODE0_64, handler(0x80), 0x86, VEC_GP, 0x80 * 8 + 2); /* 16-bit gates do not exist in IA-32e mode */
+    bad_gate(SEL_CODE0_64, handler(0x80), 0x0e, VEC_NP, 0x80 * 8 + 2); /* not present */
+    bad_gate(0, handler(0x80), 0x8e, VEC_GP, 0);                       /* null CS */
+    bad_gate(0x100, handler(0x80), 0x8e, VEC_GP, 0x100);               /* beyond the GDT */
+    bad_gate(SEL_DATA0, handler(0x80), 0x8e, VEC_GP, SEL_DATA0);       /* not code */
+    bad_gate(SEL_CODE0_32, handler(0x80), 0x8e, VEC_GP, SEL_CODE0_32); /* not 64-bit code */
+    bad_gate(SEL_CODE3_64, handler(0x80), 0x8e, VEC_GP, SEL_CODE3_64); /* DPL above CPL */
+    bad_gate(SEL_CODE0_64, 1ULL << 47, 0x8e, VEC_GP, 0);               /* handler not canonical */
 }
 
 /* 3A §6.10: a vector beyond the IDT limit is #GP(vector * 8 + 2). */
@@ -206,6 +206,20 @@ Test(double_fault, a_third_fault_is_shutdown)
     cr_expect_eq(g.stop, STOP_SHUTDOWN);
     cr_expect_eq(g.s.activity, VP_SHUTDOWN);
     cr_expect_eq(g.s.rip, CODE0);
+}
+
+/* exception.c: an alignment check whose delivery raises it again, for ever, ends in shutdown (a processor would hang). */
+Test(double_fault, endless_alignment_checks_are_shutdown)
+{
+    GUEST g = guest_32(3);
+    CODE(&g, CODE3, 0x8b, 0x03); /* MOV EAX, [EBX] */
+    poke(&g, IDT + 8 * VEC_AC, make_gate(SEL_CODE3_32, handler(VEC_AC), 0x8e, 0), 8);
+    g.s.cr0 |= CR0_AM;
+    g.s.rflags |= RFLAGS_AC;
+    g.s.gpr[RBX] = DATA + 1;
+    g.s.gpr[RSP] = STACK3 - 1;
+    guest_run(&g);
+    cr_expect_eq(g.stop, STOP_SHUTDOWN);
 }
 
 /* A fault during delivery leaves the registers as they were at the instruction. */
@@ -502,7 +516,7 @@ Test(delivery_16, empty_ivt_shuts_down)
 Test(delivery_16, bound_and_into)
 {
     GUEST g = guest_16();
-    CODE(&g, CODE0, 0x62, 0x07); /* BOUND AX, [BX] */
+    CODE(&g, CODE0, 0x62, 0x07);   /* BOUND AX, [BX] */
     poke(&g, DATA, 0x0005fffe, 4); /* -2 .. 5 */
     g.s.gpr[RAX] = 6;
     guest_run(&g);

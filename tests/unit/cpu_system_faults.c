@@ -1,4 +1,5 @@
-/* Which system instruction faults where: privilege, mode, feature. SDM 2, "Exceptions" of each page; 3A §5.9 Privileged Instructions. */
+/* Which system instruction faults where: privilege, mode, feature. SDM 2, "Exceptions" of each page; 3A §5.9 Privileged
+ * Instructions. */
 #include "cpu_system_fixture.h"
 
 struct fault_case {
@@ -106,16 +107,18 @@ static void run_case(const struct fault_case *c, unsigned cpl, int vector)
         guest_run(&g);
     }
     if (vector != NONE) {
-        cr_expect_eq(stopped_in(&g), vector, "%s at CPL %u: stop %d, vector %d, not %d", c->what, cpl, g.stop, stopped_in(&g), vector);
+        cr_expect_eq(stopped_in(&g), vector, "%s at CPL %u: stop %d, vector %d, not %d", c->what, cpl, g.stop, stopped_in(&g),
+                     vector);
         bool error = vector == GP;
         cr_expect(!error || frame_word(&g, 0) == 0, "%s at CPL %u: error code %#lx", c->what, cpl, frame_word(&g, 0));
         cr_expect_eq(frame_word(&g, error), at, "%s at CPL %u: saved RIP %#lx", c->what, cpl, frame_word(&g, error));
         cr_expect_eq(frame_word(&g, error + 1) & 3, cpl, "%s at CPL %u: saved CS", c->what, cpl);
     } else if (cpl == 0) {
-        cr_expect(g.stop == STOP_HALT && g.s.rip == (c->code[0] == 0xf4 ? next : next + 1), "%s at CPL 0: stop %d, vector %d, rip %#lx",
-                  c->what, g.stop, stopped_in(&g), g.s.rip);
+        cr_expect(g.stop == STOP_HALT && g.s.rip == (c->code[0] == 0xf4 ? next : next + 1),
+                  "%s at CPL 0: stop %d, vector %d, rip %#lx", c->what, g.stop, stopped_in(&g), g.s.rip);
     } else {
-        cr_expect(stopped_in(&g) == GP && frame_word(&g, 1) == next, "%s at CPL 3: stop %d, vector %d", c->what, g.stop, stopped_in(&g));
+        cr_expect(stopped_in(&g) == GP && frame_word(&g, 1) == next, "%s at CPL 3: stop %d, vector %d", c->what, g.stop,
+                  stopped_in(&g));
     }
 }
 
@@ -201,7 +204,7 @@ Test(system_faults, io_bitmap_decides_port_by_port)
         for (unsigned i = 0x70; i < 0x100; i++) {
             poke(&g, TSS + i, 0xff, 1);
         }
-        poke(&g, TSS + 0x70 + 0x3f8 / 8, allowed ? 0xfc : 0xfd, 1); /* 3F8 and 3F9, or only 3F9 */
+        poke(&g, TSS + 0x70 + 0x3f8 / 8, allowed ? 0xfc : 0xfe, 1); /* 3F8 and 3F9, or only 3F8 */
         g.s.gpr[RDX] = 0x3f8;
         guest_run(&g);
         EXPECT_EVENT(&g, VEC_GP, 0, allowed ? CODE3 + 2 : CODE3);

@@ -2,8 +2,9 @@
  *
  * Memory map (physical = linear):
  *   1000 GDT    1800 LDT    2000 IDT    3000 TSS    3800 second TSS    4000 one HLT for each vector    10000 page tables
- *   20000 code of ring 0    28000 code of ring 3    30000.. data    top of stacks: 40000 ring 0, 50000 ring 3, 60000 IST1, 70000 others
- * Each vector's handler is one HLT at HANDLER(vector): where a run stopped tells which event was delivered, and the stack still holds its frame.
+ *   20000 code of ring 0    28000 code of ring 3    30000.. data    top of stacks: 40000 ring 0, 50000 ring 3, 60000 IST1,
+ * 70000 others Each vector's handler is one HLT at HANDLER(vector): where a run stopped tells which event was delivered, and
+ * the stack still holds its frame.
  */
 #ifndef ORRERY_TESTS_CPU_SYSTEM_FIXTURE_H
 #define ORRERY_TESTS_CPU_SYSTEM_FIXTURE_H
@@ -14,15 +15,41 @@
 #include "cpu/lapic.h"
 
 enum {
-    GDT = 0x1000, LDT = 0x1800, IDT = 0x2000, TSS = 0x3000, TSS2 = 0x3800, HANDLERS = 0x4000, TABLES = 0x10000,
-    CODE0 = 0x20000, CODE3 = 0x28000, DATA = 0x30000, STACK0 = 0x40000, STACK3 = 0x50000, STACK_IST = 0x60000,
+    GDT = 0x1000,
+    LDT = 0x1800,
+    IDT = 0x2000,
+    TSS = 0x3000,
+    TSS2 = 0x3800,
+    HANDLERS = 0x4000,
+    TABLES = 0x10000,
+    CODE0 = 0x20000,
+    CODE3 = 0x28000,
+    DATA = 0x30000,
+    STACK0 = 0x40000,
+    STACK3 = 0x50000,
+    STACK_IST = 0x60000,
 };
 /* GDT selectors. The order suits SYSCALL (STAR) and SYSENTER alike. */
 enum {
-    SEL_CODE0_64 = 0x10, SEL_DATA0 = 0x18, SEL_CODE3_32 = 0x20, SEL_DATA3 = 0x28, SEL_CODE3_64 = 0x30,
-    SEL_CODE0_32 = 0x38, SEL_CODE0_16 = 0x40, SEL_TSS = 0x48, SEL_LDT = 0x58, SEL_TSS2 = 0x68,
-    SEL_CONFORMING_32 = 0x78, SEL_ABSENT = 0x80, SEL_EXECUTE_ONLY = 0x88, SEL_READ_ONLY = 0x90, SEL_CONFORMING_64 = 0x98,
-    SEL_SPARE = 0xa0, SEL_SPARE2 = 0xa8, SEL_SPARE3 = 0xb0, GDT_LIMIT = 0xff,
+    SEL_CODE0_64 = 0x10,
+    SEL_DATA0 = 0x18,
+    SEL_CODE3_32 = 0x20,
+    SEL_DATA3 = 0x28,
+    SEL_CODE3_64 = 0x30,
+    SEL_CODE0_32 = 0x38,
+    SEL_CODE0_16 = 0x40,
+    SEL_TSS = 0x48,
+    SEL_LDT = 0x58,
+    SEL_TSS2 = 0x68,
+    SEL_CONFORMING_32 = 0x78,
+    SEL_ABSENT = 0x80,
+    SEL_EXECUTE_ONLY = 0x88,
+    SEL_READ_ONLY = 0x90,
+    SEL_CONFORMING_64 = 0x98,
+    SEL_SPARE = 0xa0,
+    SEL_SPARE2 = 0xa8,
+    SEL_SPARE3 = 0xb0,
+    GDT_LIMIT = 0xff,
 };
 enum { NO_ERROR = -1 };
 
@@ -71,7 +98,8 @@ static inline void set_gdt(struct guest *g, unsigned selector, uint64_t descript
 {
     poke(g, GDT + (selector & ~7u), descriptor, 8);
 }
-static inline void set_idt64(struct guest *g, unsigned vector, uint16_t selector, uint64_t offset, unsigned access, unsigned ist)
+static inline void set_idt64(struct guest *g, unsigned vector, uint16_t selector, uint64_t offset, unsigned access,
+                             unsigned ist)
 {
     poke(g, IDT + vector * 16, make_gate(selector, (uint32_t)offset, access, ist), 8);
     poke(g, IDT + vector * 16 + 8, offset >> 32, 8);
@@ -255,8 +283,8 @@ static inline int stopped_in(const struct guest *g)
                : -1;
 }
 /* The run ended in the HLT at `at` (its code, not a handler). */
-#define EXPECT_HALT_AT(g, at)                                                                                                 \
-    cr_expect((g)->stop == STOP_HALT && (g)->s.rip + (g)->s.seg_base[SEG_CS] == (uint64_t)(at) + 1,                           \
+#define EXPECT_HALT_AT(g, at)                                                                                                  \
+    cr_expect((g)->stop == STOP_HALT && (g)->s.rip + (g)->s.seg_base[SEG_CS] == (uint64_t)(at) + 1,                            \
               "stop %d at %#lx (vector %d), not in HLT at %#lx", (g)->stop, (g)->s.rip, stopped_in(g), (uint64_t)(at))
 
 /* Word `i` of the frame that the handler sees: in 64-bit mode quadwords, in a 32-bit handler doublewords. */
@@ -269,19 +297,19 @@ static inline uint64_t frame_word(struct guest *g, unsigned i)
 }
 
 /* Event `vector` was delivered with `error` (or NO_ERROR) for the instruction at `rip`. */
-#define EXPECT_EVENT(g, vector, error, return_rip)                                                                            \
-    do {                                                                                                                      \
-        cr_expect_eq(stopped_in(g), (int)(vector), "stop %d, vector %d (rip %#lx), not %d", (g)->stop, stopped_in(g),         \
-                     (g)->s.rip, (int)(vector));                                                                              \
-        unsigned at_ = 0;                                                                                                     \
-        int64_t error_ = (int64_t)(error);                                                                                    \
-        if (error_ != NO_ERROR) {                                                                                            \
-            cr_expect_eq(frame_word(g, at_), (uint64_t)error_, "error code %#lx, not %#lx", frame_word(g, at_),              \
-                         (uint64_t)error_);                                                                                   \
-            at_++;                                                                                                            \
-        }                                                                                                                     \
-        cr_expect_eq(frame_word(g, at_), (uint64_t)(return_rip), "return to %#lx, not %#lx", frame_word(g, at_),              \
-                     (uint64_t)(return_rip));                                                                                 \
+#define EXPECT_EVENT(g, vector, error, return_rip)                                                                             \
+    do {                                                                                                                       \
+        cr_expect_eq(stopped_in(g), (int)(vector), "stop %d, vector %d (rip %#lx), not %d", (g)->stop, stopped_in(g),          \
+                     (g)->s.rip, (int)(vector));                                                                               \
+        unsigned at_ = 0;                                                                                                      \
+        int64_t error_ = (int64_t)(error);                                                                                     \
+        if (error_ != NO_ERROR) {                                                                                              \
+            cr_expect_eq(frame_word(g, at_), (uint64_t)error_, "error code %#lx, not %#lx", frame_word(g, at_),                \
+                         (uint64_t)error_);                                                                                    \
+            at_++;                                                                                                             \
+        }                                                                                                                      \
+        cr_expect_eq(frame_word(g, at_), (uint64_t)(return_rip), "return to %#lx, not %#lx", frame_word(g, at_),               \
+                     (uint64_t)(return_rip));                                                                                  \
     } while (0)
 
 #endif

@@ -1,7 +1,7 @@
 /* Guests that want to break the processor: damaged tables, wild registers, system instructions in any order, in every mode.
  *
- * Nothing may crash or hang, and what happens may not depend on how the run is cut into slices, or on the host-side caches: each case runs
- * whole, and again in slices of 1 to 7 cycles with small caches that are flushed at odd moments.
+ * Nothing may crash or hang, and what happens may not depend on how the run is cut into slices, or on the host-side caches:
+ * each case runs whole, and again in slices of 1 to 7 cycles with small caches that are flushed at odd moments.
  */
 #include "cpu_system_fixture.h"
 #include "machine/prng.h"
@@ -18,18 +18,65 @@ static const struct {
     uint8_t bytes;
     uint8_t code[4];
 } starts[] = {
-    {2, {0x0f, 0x00}},       {2, {0x0f, 0x01}},       {2, {0x0f, 0x02}}, {2, {0x0f, 0x03}},       {2, {0x0f, 0x05}},
-    {3, {0x48, 0x0f, 0x07}}, {2, {0x0f, 0x07}},       {2, {0x0f, 0x20}}, {2, {0x0f, 0x22}},       {2, {0x0f, 0x21}},
-    {2, {0x0f, 0x23}},       {2, {0x0f, 0x30}},       {2, {0x0f, 0x31}}, {2, {0x0f, 0x34}},       {2, {0x0f, 0x35}},
-    {1, {0x8e}},             {1, {0x8c}},             {2, {0x0f, 0xa0}}, {2, {0x0f, 0xa9}},       {1, {0x17}},
-    {1, {0x1f}},             {1, {0x06}},             {2, {0x0f, 0xb2}}, {2, {0x0f, 0xb4}},       {1, {0xc4}},
-    {1, {0xcc}},             {1, {0xcd}},             {1, {0xce}},       {1, {0xcf}},             {2, {0x48, 0xcf}},
-    {2, {0x66, 0xcf}},       {1, {0xcb}},             {1, {0xca}},       {2, {0x48, 0xcb}},       {1, {0xea}},
-    {1, {0x9a}},             {1, {0xff}},             {2, {0x48, 0xff}}, {1, {0xf1}},             {1, {0x62}},
-    {1, {0x63}},             {1, {0x9c}},             {1, {0x9d}},       {1, {0xfa}},             {1, {0xfb}},
-    {1, {0xe4}},             {1, {0xe7}},             {1, {0xec}},       {1, {0xef}},             {1, {0x50}},
-    {1, {0x58}},             {1, {0xb8}},             {1, {0xbc}},       {3, {0x66, 0x0f, 0x38}}, {2, {0x0f, 0xae}},
-    {3, {0xf3, 0x0f, 0xae}}, {3, {0x0f, 0x01, 0xf8}}, {1, {0x89}},       {1, {0x8b}},
+    {2, {0x0f, 0x00}},
+    {2, {0x0f, 0x01}},
+    {2, {0x0f, 0x02}},
+    {2, {0x0f, 0x03}},
+    {2, {0x0f, 0x05}},
+    {3, {0x48, 0x0f, 0x07}},
+    {2, {0x0f, 0x07}},
+    {2, {0x0f, 0x20}},
+    {2, {0x0f, 0x22}},
+    {2, {0x0f, 0x21}},
+    {2, {0x0f, 0x23}},
+    {2, {0x0f, 0x30}},
+    {2, {0x0f, 0x31}},
+    {2, {0x0f, 0x34}},
+    {2, {0x0f, 0x35}},
+    {1, {0x8e}},
+    {1, {0x8c}},
+    {2, {0x0f, 0xa0}},
+    {2, {0x0f, 0xa9}},
+    {1, {0x17}},
+    {1, {0x1f}},
+    {1, {0x06}},
+    {2, {0x0f, 0xb2}},
+    {2, {0x0f, 0xb4}},
+    {1, {0xc4}},
+    {1, {0xcc}},
+    {1, {0xcd}},
+    {1, {0xce}},
+    {1, {0xcf}},
+    {2, {0x48, 0xcf}},
+    {2, {0x66, 0xcf}},
+    {1, {0xcb}},
+    {1, {0xca}},
+    {2, {0x48, 0xcb}},
+    {1, {0xea}},
+    {1, {0x9a}},
+    {1, {0xff}},
+    {2, {0x48, 0xff}},
+    {1, {0xf1}},
+    {1, {0x62}},
+    {1, {0x63}},
+    {1, {0x9c}},
+    {1, {0x9d}},
+    {1, {0xfa}},
+    {1, {0xfb}},
+    {1, {0xe4}},
+    {1, {0xe7}},
+    {1, {0xec}},
+    {1, {0xef}},
+    {1, {0x50}},
+    {1, {0x58}},
+    {1, {0xb8}},
+    {1, {0xbc}},
+    {3, {0x66, 0x0f, 0x38}},
+    {2, {0x0f, 0xae}},
+    {3, {0xf3, 0x0f, 0xae}},
+    {3, {0x0f, 0x01, 0xf8}},
+    {1, {0x89}},
+    {1, {0x8b}},
 };
 
 static void write_code(struct guest *g, struct prng *p, uint64_t at, unsigned bytes)
@@ -58,14 +105,29 @@ static void damage(struct guest *g, struct prng *p, uint64_t at, unsigned bytes,
 
 static void wild_registers(struct guest *g, struct prng *p)
 {
-    static const uint64_t values[] = {0, 3, SEL_DATA3 | 3, SEL_CODE0_32, SEL_TSS2, SEL_LDT, SEL_SPARE | 3, DATA, STACK3, CODE0, CODE3,
-                                      1ULL << 47, UINT64_MAX, 0xc0000080, CR0_PE | CR0_PG | CR0_TS, CR4_PAE | CR4_VME | CR4_DE};
+    static const uint64_t values[] = {0,
+                                      3,
+                                      SEL_DATA3 | 3,
+                                      SEL_CODE0_32,
+                                      SEL_TSS2,
+                                      SEL_LDT,
+                                      SEL_SPARE | 3,
+                                      DATA,
+                                      STACK3,
+                                      CODE0,
+                                      CODE3,
+                                      1ULL << 47,
+                                      UINT64_MAX,
+                                      0xc0000080,
+                                      CR0_PE | CR0_PG | CR0_TS,
+                                      CR4_PAE | CR4_VME | CR4_DE};
     for (unsigned i = 0; i < 16; i++) {
         if (i != RSP) {
             g->s.gpr[i] = draw(p, 4) ? values[draw(p, ARRAY_COUNT(values))] : prng_next(p);
         }
     }
-    g->s.rflags |= prng_next(p) & (RFLAGS_IF | RFLAGS_IOPL | RFLAGS_AC | (draw(p, 8) ? 0 : RFLAGS_TF) | (draw(p, 8) ? 0 : RFLAGS_NT));
+    g->s.rflags |=
+        prng_next(p) & (RFLAGS_IF | RFLAGS_IOPL | RFLAGS_AC | (draw(p, 8) ? 0 : RFLAGS_TF) | (draw(p, 8) ? 0 : RFLAGS_NT));
     g->s.cr0 |= draw(p, 2) ? CR0_AM : 0;
     g->s.cr4 |= prng_next(p) & (CR4_VME | CR4_PVI | CR4_UMIP | CR4_FSGSBASE | CR4_OSXSAVE | CR4_TSD);
     g->s.star = (uint64_t)(SEL_CODE3_32 | 3) << 48 | (uint64_t)SEL_CODE0_64 << 32;
@@ -158,8 +220,8 @@ Test(hostile, nothing_a_guest_holds_crashes_hangs_or_depends_on_slices)
         struct prng slices = {.state = seed};
         run_to_the_end(&whole, CYCLES, NULL);
         run_to_the_end(&sliced, CYCLES, &slices);
-        cr_expect(same(&whole, &sliced), "seed %lu: stop %d and %d, rip %#lx and %#lx, cycle %lu and %lu", seed, whole.stop, sliced.stop,
-                  whole.s.rip, sliced.s.rip, machine_now(whole.machine), machine_now(sliced.machine));
+        cr_expect(same(&whole, &sliced), "seed %lu: stop %d and %d, rip %#lx and %#lx, cycle %lu and %lu", seed, whole.stop,
+                  sliced.stop, whole.s.rip, sliced.s.rip, machine_now(whole.machine), machine_now(sliced.machine));
         ends[whole.stop]++;
     }
     cr_expect(ends[STOP_SHUTDOWN] > 0 && ends[STOP_UNTIL] > 0, "cases end in more than one way");

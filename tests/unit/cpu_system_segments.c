@@ -28,7 +28,8 @@ static void load_cases(const struct load_case *cases, unsigned count, unsigned c
                       "selector %#x to segment %u: stop %d, vector %d", c->selector, c->segment, g.stop, stopped_in(&g));
         } else {
             cr_expect(stopped_in(&g) == c->vector && frame_word(&g, 0) == c->error && frame_word(&g, 1) == at,
-                      "selector %#x to segment %u: vector %d, error %#lx", c->selector, c->segment, stopped_in(&g), frame_word(&g, 0));
+                      "selector %#x to segment %u: vector %d, error %#lx", c->selector, c->segment, stopped_in(&g),
+                      frame_word(&g, 0));
         }
     }
 }
@@ -53,7 +54,7 @@ Test(segment_load, data_segments)
     load_cases(cases, ARRAY_COUNT(cases), 3);
 }
 
-Test(segment_load, stack_segment)
+Test(segment_load, segments_of_ring_0)
 {
     static const struct load_case cases[] = {
         {SEG_SS, SEL_DATA0, NO_FAULT, 0},
@@ -64,6 +65,7 @@ Test(segment_load, stack_segment)
         {SEG_SS, SEL_CODE0_32, VEC_GP, SEL_CODE0_32},
         {SEG_SS, SEL_ABSENT, VEC_SS, SEL_ABSENT},
         {SEG_DS, SEL_READ_ONLY, NO_FAULT, 0},
+        {SEG_DS, SEL_DATA0 | 3, VEC_GP, SEL_DATA0}, /* RPL above DPL */
     };
     load_cases(cases, ARRAY_COUNT(cases), 0);
 }
@@ -271,7 +273,8 @@ static void questions(struct guest (*create)(void), const struct question_case *
             guest_run(&g);
             cr_expect_eq(g.stop, STOP_UNTIL);
             cr_expect_eq((g.s.rflags & RFLAGS_ZF) != 0, expected[f], "selector %#x, form %u", cases[i].selector, f);
-            cr_expect(expected[f] || g.s.gpr[RCX] == 0x5555, "selector %#x, form %u: destination changed", cases[i].selector, f);
+            cr_expect(expected[f] || g.s.gpr[RCX] == 0x5555, "selector %#x, form %u: destination changed", cases[i].selector,
+                      f);
         }
     }
 }
@@ -462,7 +465,8 @@ Test(task, faults_after_the_switch_belong_to_the_new_task)
         make_task(&g, CODE0 + 0x400);
         poke(&g, TSS2 + cases[i].offset, cases[i].selector, 2);
         set_gdt(&g, SEL_SPARE, make_descriptor(0, 0xfffff, 0x13, 0xc));
-        /* a handler that needs neither the old stack nor the new segments: a third task would be cleaner, a 32-bit gate will do */
+        /* a handler that needs neither the old stack nor the new segments: a third task would be cleaner, a 32-bit gate will do
+         */
         CODE(&g, CODE0, 0xea, 0, 0, 0, 0, SEL_TSS2, 0);
         guest_run(&g);
         if (cases[i].offset == 0x60) {

@@ -13,8 +13,8 @@ static void push32(struct guest *g, uint32_t value)
 }
 #define SPIN 0xeb, 0xfe
 /* The run ended spinning at `at`. */
-#define EXPECT_SPIN_AT(g, at)                                                                                                 \
-    cr_expect((g)->stop == STOP_UNTIL && (g)->s.rip == (uint64_t)(at), "stop %d at %#lx (vector %d), not spinning at %#lx",   \
+#define EXPECT_SPIN_AT(g, at)                                                                                                  \
+    cr_expect((g)->stop == STOP_UNTIL && (g)->s.rip == (uint64_t)(at), "stop %d at %#lx (vector %d), not spinning at %#lx",    \
               (g)->stop, (g)->s.rip, stopped_in(g), (uint64_t)(at))
 
 /* ---- IRETQ ---- */
@@ -90,15 +90,15 @@ Test(iret_64, bad_frames_fault_in_ring_0)
         {CODE3, 3, SEL_DATA3 | 3, VEC_GP, 0},
         {CODE3, 0x100 | 3, SEL_DATA3 | 3, VEC_GP, 0x100},
         {CODE3, SEL_DATA3 | 3, SEL_DATA3 | 3, VEC_GP, SEL_DATA3},
-        {CODE3, SEL_CODE0_64 | 3, SEL_DATA3 | 3, VEC_GP, SEL_CODE0_64},   /* DPL below RPL */
-        {CODE3, SEL_CODE3_64, SEL_DATA3 | 3, VEC_GP, SEL_CODE3_64},       /* DPL above RPL */
-        {CODE3, SEL_CODE3_64 | 3, 3, VEC_GP, 0},                          /* null SS for ring 3 */
+        {CODE3, SEL_CODE0_64 | 3, SEL_DATA3 | 3, VEC_GP, SEL_CODE0_64}, /* DPL below RPL */
+        {CODE3, SEL_CODE3_64, SEL_DATA3 | 3, VEC_GP, SEL_CODE3_64},     /* DPL above RPL */
+        {CODE3, SEL_CODE3_64 | 3, 3, VEC_GP, 0},                        /* null SS for ring 3 */
         {CODE3, SEL_CODE3_64 | 3, SEL_DATA0, VEC_GP, SEL_DATA0},
-        {CODE3, SEL_CODE3_64 | 3, SEL_DATA3, VEC_GP, SEL_DATA3},          /* RPL 0 */
+        {CODE3, SEL_CODE3_64 | 3, SEL_DATA3, VEC_GP, SEL_DATA3}, /* RPL 0 */
         {CODE3, SEL_CODE3_64 | 3, SEL_CODE3_64 | 3, VEC_GP, SEL_CODE3_64},
         {1ULL << 47, SEL_CODE3_64 | 3, SEL_DATA3 | 3, VEC_GP, 0},
-        {1ULL << 32, SEL_CODE3_32 | 3, SEL_DATA3 | 3, VEC_GP, 0},         /* beyond the limit of a 32-bit segment */
-        {CODE0 + 0x100, SEL_CODE0_32, 0, VEC_GP, 0},                      /* null SS for compatibility mode */
+        {1ULL << 32, SEL_CODE3_32 | 3, SEL_DATA3 | 3, VEC_GP, 0}, /* beyond the limit of a 32-bit segment */
+        {CODE0 + 0x100, SEL_CODE0_32, 0, VEC_GP, 0},              /* null SS for compatibility mode */
     };
     for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
         const struct iret_case *c = &cases[i];
@@ -216,7 +216,7 @@ Test(iret_16, real_mode_pops_three_words)
 Test(far_transfer, jmp_changes_between_64_bit_and_compatibility_mode)
 {
     GUEST g = guest_64(VENDOR_INTEL, 0);
-    CODE(&g, CODE0, 0xff, 0x2b); /* JMP FAR [RBX] */
+    CODE(&g, CODE0, 0xff, 0x2b);         /* JMP FAR [RBX] */
     CODE(&g, CODE0 + 0x100, 0x40, SPIN); /* INC EAX */
     poke(&g, DATA, CODE0 + 0x100, 4);
     poke(&g, DATA + 4, SEL_CODE0_32, 2);
@@ -225,7 +225,7 @@ Test(far_transfer, jmp_changes_between_64_bit_and_compatibility_mode)
     EXPECT_SPIN_AT(&g, CODE0 + 0x101);
     cr_expect(g.s.gpr[RAX] == 1 && g.s.seg[SEG_CS].selector == SEL_CODE0_32);
     CODE(&g, CODE0 + 0x101, 0xea, 0x00, 0x02, 0x02, 0x00, SEL_CODE0_64, 0x00); /* JMP 10:20200 */
-    CODE(&g, CODE0 + 0x200, 0x48, 0xff, 0xc0, SPIN);                            /* INC RAX */
+    CODE(&g, CODE0 + 0x200, 0x48, 0xff, 0xc0, SPIN);                           /* INC RAX */
     guest_run(&g);
     EXPECT_SPIN_AT(&g, CODE0 + 0x203);
     cr_expect_eq(g.s.gpr[RAX], 2);
@@ -283,7 +283,7 @@ Test(far_transfer, bad_targets_of_a_direct_jump)
         {SEL_CODE0_32 | 3, VEC_GP, SEL_CODE0_32}, /* RPL above CPL */
         {4, VEC_GP, 4},                           /* no LDT */
         {SEL_SPARE, VEC_NP, SEL_SPARE},
-        {SEL_SPARE2, VEC_GP, 0},                  /* limit below the offset */
+        {SEL_SPARE2, VEC_GP, 0}, /* limit below the offset */
     };
     for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
         GUEST g = guest_32(0);
@@ -302,7 +302,7 @@ Test(far_transfer, call_gate_switches_stacks_and_copies_parameters)
     set_gdt(&g, SEL_SPARE, make_gate(SEL_CODE0_32, CODE0, 0xec, 2));
     CODE(&g, CODE3, 0x9a, 0, 0, 0, 0, SEL_SPARE | 3, 0); /* the offset does not count */
     CODE(&g, CODE3 + 7, SPIN);
-    CODE(&g, CODE0, 0xca, 0x08, 0x00);                   /* RETF 8 */
+    CODE(&g, CODE0, 0xca, 0x08, 0x00); /* RETF 8 */
     push32(&g, 0x1111);
     push32(&g, 0x2222);
     guest_run(&g);
@@ -357,11 +357,8 @@ Test(far_transfer, call_gate_privileges)
         unsigned error;
     } cases[] = {
         {0, 0x9a, VEC_GP, SEL_SPARE}, /* an empty descriptor */
-        {1, 0x9a, VEC_GP, SEL_SPARE},
-        {2, 0x9a, VEC_NP, SEL_SPARE},
-        {3, 0xea, VEC_GP, SEL_CODE0_32},
-        {4, 0x9a, VEC_GP, SEL_DATA0},
-        {5, 0x9a, VEC_GP, 0},
+        {1, 0x9a, VEC_GP, SEL_SPARE}, {2, 0x9a, VEC_NP, SEL_SPARE}, {3, 0xea, VEC_GP, SEL_CODE0_32},
+        {4, 0x9a, VEC_GP, SEL_DATA0}, {5, 0x9a, VEC_GP, 0},
     };
     for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
         GUEST g = guest_32(3);
@@ -378,6 +375,16 @@ Test(far_transfer, call_gate_privileges)
         guest_run(&g);
         EXPECT_EVENT(&g, cases[i].vector, cases[i].error, CODE3);
     }
+}
+
+/* 3A §5.8.4: the gate's DPL bounds the selector's RPL too, whatever CPL is. */
+Test(far_transfer, call_gate_rpl_counts)
+{
+    GUEST g = guest_32(0);
+    set_gdt(&g, SEL_SPARE, make_gate(SEL_CODE0_32, CODE0, 0x8c, 0));
+    CODE(&g, CODE0, 0x9a, 0, 0, 0, 0, SEL_SPARE | 3, 0);
+    guest_run(&g);
+    EXPECT_EVENT(&g, VEC_GP, SEL_SPARE, CODE0);
 }
 
 /* Real mode: CS base is selector * 16, the limit stays (3A §20.1.1). */

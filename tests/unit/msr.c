@@ -214,6 +214,18 @@ Test(msr, amd_configuration_reads_fixed_and_takes_writes)
     bench_destroy(b);
 }
 
+/* SDM 4 table 2-2: no Meltdown, L1TF, MDS or TAA where nothing is speculative; and none of the bits that promise a mitigation
+ * to switch. */
+Test(msr, arch_capabilities_deny_faults_and_promise_no_switches)
+{
+    struct bench *b = bench_with(VENDOR_INTEL, 1, GHZ, NULL);
+    uint64_t value = value_of(vp(b, 0), 0x10a);
+    cr_expect_eq(value & 0x139, 0x139u, "RDCL_NO, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, TAA_NO");
+    cr_expect_eq(value & (1 << 1 | 1 << 2 | 1 << 7 | 1 << 17 | 1 << 18), 0u,
+                 "IBRS_ALL, RSBA, TSX_CTRL, FB_CLEAR, FB_CLEAR_CTRL");
+    bench_destroy(b);
+}
+
 /* ---- hooks and charges ---- */
 
 struct hooked {

@@ -1,5 +1,5 @@
-/* Scenario files: what is accepted and what it means; and each file of tests/scenarios/bad is refused with the message at the place that its
- * first line states ("# wants LINE:COLUMN: BEGINNING OF THE MESSAGE"). */
+/* Scenario files: what is accepted and what it means; and each file of tests/scenarios/bad is refused with the message at the
+ * place that its first line states ("# wants LINE:COLUMN: BEGINNING OF THE MESSAGE"). */
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <libgen.h>
@@ -19,7 +19,7 @@ static const struct yaml_variables variables = {.value = value_of};
 
 static struct scenario *read_text(const char *text, const struct scenario_overrides *overrides)
 {
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     struct scenario *s = scenario_read("dir/f.yaml", text, strlen(text), &variables, overrides, &why);
     cr_assert_not_null(s, "%s", why.text);
     return s;
@@ -28,7 +28,7 @@ static struct scenario *read_text(const char *text, const struct scenario_overri
 #define HEAD "orrery: 1\nscenario: t\n"
 #define FLAT "guest: { flat: { image: x.bin, address: 0x7c00, mode: 16 } }\n"
 
-Test(config, defaults_are_those_of_the_readme)
+Test(config, defaults_are_those_of_the_format)
 {
     struct scenario *s = read_text(HEAD FLAT, NULL);
     cr_expect_str_eq(s->profile->name, "ws2016");
@@ -50,14 +50,15 @@ Test(config, defaults_are_those_of_the_readme)
 
 Test(config, every_key_reaches_the_scenario)
 {
-    struct scenario *s = read_text(HEAD "covers: [ a.b-c ]\n"
-                                        "partition: { profile: none, vps: 4, memory: 1.5 GiB, seed: 0xff, turn: 5 k, epoch: 2 ms, translation: stalest }\n"
-                                        "cpu: { model: v2, vendor: intel, tsc: 2 GHz, features: { la57: on, rdseed: off } }\n"
-                                        "cost: ipc1\nrtc: 2000-01-01T00:00:00Z\non-reset: restart\n"
-                                        "limits: { time: 3 s, instructions: 2 M, restarts: 2 }\n"
-                                        "guest: { linux: { kernel: \"${KERNEL}\", initrd: i, cmdline: a b } }\n"
-                                        "devices: []\n",
-                                   NULL);
+    struct scenario *s = read_text(
+        HEAD "covers: [ a.b-c ]\n"
+             "partition: { profile: none, vps: 4, memory: 1.5 GiB, seed: 0xff, turn: 5 k, epoch: 2 ms, translation: stalest }\n"
+             "cpu: { model: v2, vendor: intel, tsc: 2 GHz, features: { la57: on, rdseed: off } }\n"
+             "cost: ipc1\nrtc: 2000-01-01T00:00:00Z\non-reset: restart\n"
+             "limits: { time: 3 s, instructions: 2 M, restarts: 2 }\n"
+             "guest: { linux: { kernel: \"${KERNEL}\", initrd: i, cmdline: a b } }\n"
+             "devices: []\n",
+        NULL);
     cr_expect_null(s->profile);
     cr_expect_eq(s->vps, 4);
     cr_expect_eq(s->memory_bytes, 1536ULL << 20);
@@ -81,7 +82,8 @@ Test(config, every_key_reaches_the_scenario)
 
 Test(config, modules_have_images_and_command_lines)
 {
-    struct scenario *s = read_text(HEAD "guest: { multiboot: { kernel: k, cmdline: c, modules: [ m1, { image: d/m2, cmdline: x y } ] } }\n", NULL);
+    struct scenario *s = read_text(
+        HEAD "guest: { multiboot: { kernel: k, cmdline: c, modules: [ m1, { image: d/m2, cmdline: x y } ] } }\n", NULL);
     struct boot_module modules[SCENARIO_MODULES_MAX];
     struct boot_config boot = scenario_boot(s, modules, NULL);
     cr_expect_eq(boot.kind, BOOT_MULTIBOOT);
@@ -97,7 +99,7 @@ Test(config, command_line_stands_above_the_file)
     struct scenario *s = read_text(HEAD "partition: { seed: 1 }\n" FLAT, &overrides);
     cr_expect_eq(s->seed, 9);
     scenario_free(s);
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     overrides.cost = "nope";
     cr_expect_null(scenario_read("f", HEAD FLAT, strlen(HEAD FLAT), NULL, &overrides, &why));
     cr_expect_not_null(strstr(why.text, "--cost \"nope\""), "%s", why.text);
@@ -115,7 +117,8 @@ static struct yaml_hash identity_of(const char *text, uint64_t seed)
 Test(config, identity_is_of_the_meaning_and_not_of_places_and_paths)
 {
     struct yaml_hash a = identity_of(HEAD FLAT, 1);
-    struct yaml_hash moved = identity_of(HEAD "# elsewhere\nguest:\n  flat: { image: \"other/x.bin\", address: 0x7c00, mode: 16 }\n", 1);
+    struct yaml_hash moved =
+        identity_of(HEAD "# elsewhere\nguest:\n  flat: { image: \"other/x.bin\", address: 0x7c00, mode: 16 }\n", 1);
     struct yaml_hash seeded = identity_of(HEAD FLAT, 2);
     struct yaml_hash changed = identity_of(HEAD "guest: { flat: { image: x.bin, address: 0x7c01, mode: 16 } }\n", 1);
     cr_expect(a.low == moved.low && a.high == moved.high);
@@ -150,7 +153,7 @@ static void refused_as_wanted(const char *path)
 {
     uint8_t *text;
     size_t bytes;
-    struct message why = {{0}}, got = {{0}};
+    struct message why = {.text = {0}}, got = {.text = {0}};
     cr_assert(file_read(path, YAML_FILE_MAX, &text, &bytes, &why), "%s: %s", path, why.text);
     char *end = memchr(text, '\n', bytes);
     cr_assert(end != NULL && strncmp((char *)text, "# wants ", 8) == 0, "%s does not say what it wants", path);
@@ -185,19 +188,23 @@ Test(config, file_that_is_none_is_refused)
 {
     static const char *const bad[] = {"/nonexistent/x.yaml", "/", "/dev/zero"};
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
-        struct message why = {{0}};
+        struct message why = {.text = {0}};
         cr_expect_null(scenario_load(bad[i], NULL, NULL, &why));
-        cr_expect(strncmp(why.text, bad[i], strlen(bad[i])) == 0 && strstr(why.text, ":1:1: cannot read") != NULL, "%s", why.text);
+        cr_expect(strncmp(why.text, bad[i], strlen(bad[i])) == 0 && strstr(why.text, ":1:1: cannot read") != NULL, "%s",
+                  why.text);
     }
 }
 
-/* A good file with one value replaced by something else: refused with a message of its own, or accepted; never anything worse. */
+/* A good file with one value replaced by something else: refused with a message of its own, or accepted; never anything worse.
+ */
 Test(config, every_mutation_is_accepted_or_refused_with_one_message)
 {
-    static const char good[] = HEAD "partition: { profile: ws2016, vps: 2, memory: 64 MiB, seed: 7, epoch: 1 s, features: { AccessVpIndex: off } }\n"
-                                    "cpu: { model: v2, vendor: amd, tsc: 1 GHz }\nrtc: 2026-01-01T00:00:00Z\nlimits: { time: 1 s }\n" FLAT
-                                    "timeline: [ { when: { console: 'a+' }, do: [ { send: x }, stop ] }, { at: 5 s, do: stop } ]\n"
-                                    "expect: [ { before: [ { halt: }, { console: '(x|y)$' } ] }, { count: { cpuid: { leaf: 1 } }, is: 2 }, { end: reset } ]\n";
+    static const char good[] =
+        HEAD "partition: { profile: ws2016, vps: 2, memory: 64 MiB, seed: 7, epoch: 1 s, features: { AccessVpIndex: off } }\n"
+             "cpu: { model: v2, vendor: amd, tsc: 1 GHz }\nrtc: 2026-01-01T00:00:00Z\nlimits: { time: 1 s }\n" FLAT
+             "timeline: [ { when: { console: 'a+' }, do: [ { send: x }, stop ] }, { at: 5 s, do: stop } ]\n"
+             "expect: [ { before: [ { halt: }, { console: '(x|y)$' } ] }, { count: { cpuid: { leaf: 1 } }, is: 2 }, { end: "
+             "reset } ]\n";
     static const char odd[] = "[]{}&*'\":-, \n0129xMGaz$\\(";
     uint64_t state = 3;
     for (unsigned i = 0; i < 5000; i++) {
@@ -207,7 +214,7 @@ Test(config, every_mutation_is_accepted_or_refused_with_one_message)
             state = state * 6364136223846793005ULL + 1442695040888963407ULL;
             text[(state >> 33) % (sizeof good - 1)] = odd[(state >> 20) % (sizeof odd - 1)];
         }
-        struct message why = {{0}};
+        struct message why = {.text = {0}};
         struct scenario *s = scenario_read("f", text, sizeof good - 1, &variables, NULL, &why);
         cr_assert_eq(s == NULL, message_set(&why));
         cr_assert(s != NULL || strncmp(why.text, "f:", 2) == 0, "%s", why.text);

@@ -20,7 +20,11 @@ static void cleans(const char *bytes, size_t count, const char *want)
 Test(console, invalid_bytes_become_the_replacement_character)
 {
     cleans("a\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", 10, "a\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80");
-    cleans("a\xff" "b", 3, "a\xef\xbf\xbd" "b");
+    cleans("a\xff"
+           "b",
+           3,
+           "a\xef\xbf\xbd"
+           "b");
     cleans("\xc3", 1, "\xef\xbf\xbd");
     cleans("\xc0\xaf", 2, "\xef\xbf\xbd\xef\xbf\xbd");
     cleans("\xed\xa0\x80", 3, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
@@ -62,7 +66,7 @@ Test(console, text_beyond_the_cap_loses_its_middle_and_says_so)
 Test(files, file_appears_whole_or_not_at_all)
 {
     char dir[] = "/tmp/orrery-test-XXXXXX", path[100], late[100];
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     uint8_t *bytes;
     size_t size;
     cr_assert_not_null(mkdtemp(dir));
@@ -72,7 +76,8 @@ Test(files, file_appears_whole_or_not_at_all)
     struct file_writer *w = file_writer_open(path, &why), *abandoned = file_writer_open(late, &why);
     file_writer_put(w, "two and more", 12);
     file_writer_put(abandoned, "x", 1);
-    cr_expect(file_read(path, 100, &bytes, &size, &why) && size == 3 && memcmp(bytes, "one", 4) == 0, "the old one stays until the commit");
+    cr_expect(file_read(path, 100, &bytes, &size, &why) && size == 3 && memcmp(bytes, "one", 4) == 0,
+              "the old one stays until the commit");
     free(bytes);
     cr_expect(file_writer_commit(w, &why));
     file_writer_abandon(abandoned);
@@ -85,7 +90,7 @@ Test(files, file_appears_whole_or_not_at_all)
 
 Test(files, devices_are_written_through_and_not_replaced)
 {
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     struct stat st;
     cr_expect(file_write("/dev/null", "x", 1, &why), "%s", why.text);
     cr_expect(stat("/dev/null", &st) == 0 && S_ISCHR(st.st_mode));
@@ -96,7 +101,7 @@ Test(files, folders_missing_folders_and_large_files_are_refused)
 {
     uint8_t *bytes;
     size_t size;
-    struct message a = {{0}}, b = {{0}}, c = {{0}};
+    struct message a = {.text = {0}}, b = {.text = {0}}, c = {.text = {0}};
     cr_expect_not(file_write("/", "x", 1, &a));
     cr_expect_not(file_write("/nonexistent/x", "x", 1, &b));
     cr_expect_not(file_read("/proc/self/exe", 10, &bytes, &size, &c));

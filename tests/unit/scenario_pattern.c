@@ -9,7 +9,7 @@
 /* The number of bytes after which the line first matches; -1: never. */
 static int first_match(const char *expression, const char *line)
 {
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     struct pattern *p = pattern_create(expression, &why);
     cr_assert_not_null(p, "%s: %s", expression, why.text);
     struct pattern_run run;
@@ -54,7 +54,7 @@ Test(pattern, dollar_matches_at_the_present_end)
 
 Test(pattern, begin_inside_looks_at_nothing_before)
 {
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     struct pattern *p = pattern_create("^# $", &why);
     struct pattern_run run;
     pattern_begin_inside(p, &run);
@@ -67,12 +67,12 @@ Test(pattern, begin_inside_looks_at_nothing_before)
 Test(pattern, what_posix_leaves_undefined_is_refused)
 {
     static const char *const bad[] = {
-        "",      "a|",     "|a",    "()",    "*a",   "(*a)",  "a|*b",   "(a",        "a)",       "[a",          "[]",
-        "a{",    "a{1",    "a{2,1}", "a{256}", "a{,2}", "\\d",  "\\1",    "a\\",       "[b-a]",    "[[:nope:]]",  "[[.a.]]",
-        "[[=a=]]", "^*",   "$+",    "{1}",   "a{0,999}", "[[:alpha]",
+        "",           "a|",      "|a",      "()",     "*a",     "(*a)",  "a|*b",     "(a",        "a)",  "[a",
+        "[]",         "a{",      "a{1",     "a{2,1}", "a{256}", "a{,2}", "\\d",      "\\1",       "a\\", "[b-a]",
+        "[[:nope:]]", "[[.a.]]", "[[=a=]]", "^*",     "$+",     "{1}",   "a{0,999}", "[[:alpha]",
     };
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
-        struct message why = {{0}};
+        struct message why = {.text = {0}};
         struct pattern *p = pattern_create(bad[i], &why);
         cr_expect_null(p, "accepted: %s", bad[i]);
         cr_expect(message_set(&why), "%s", bad[i]);
@@ -82,21 +82,23 @@ Test(pattern, what_posix_leaves_undefined_is_refused)
 
 Test(pattern, expressions_that_would_explode_are_refused_at_once)
 {
-    static const char *const bad[] = {"((((x{1,255}){1,255}){1,255}){1,255})", "(x{255}){255}", "(((((x{0}){255}){255}){255}y{255}){255})"};
+    static const char *const bad[] = {"((((x{1,255}){1,255}){1,255}){1,255})", "(x{255}){255}",
+                                      "(((((x{0}){255}){255}){255}y{255}){255})"};
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
-        struct message why = {{0}};
+        struct message why = {.text = {0}};
         cr_expect_null(pattern_create(bad[i], &why));
         cr_expect_not_null(strstr(why.text, "too large"), "%s", why.text);
     }
     char deep[PATTERN_TEXT_MAX + 1];
     memset(deep, '(', sizeof deep - 1);
     deep[sizeof deep - 1] = 0;
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     cr_expect_null(pattern_create(deep, &why));
 }
 
-/* A random expression of the grammar, over the alphabet a, b, c. Anchors stand at the ends of the outermost alternatives only: inside a
- * repeated group glibc lets "^" match after the line's begin ("((bb)+$|^[bc]){2}[bc]?$" on "bc", which POSIX does not match). */
+/* A random expression of the grammar, over the alphabet a, b, c. Anchors stand at the ends of the outermost alternatives only:
+ * inside a repeated group glibc lets "^" match after the line's begin ("((bb)+$|^[bc]){2}[bc]?$" on "bc", which POSIX does not
+ * match). */
 enum { OUTERMOST = 2 };
 struct writer {
     struct prng prng;
@@ -166,7 +168,7 @@ Test(pattern, agrees_with_regexec_after_every_byte)
     unsigned matched = 0, compared = 0;
     for (unsigned round = 0; round < 3000; round++) {
         regex_t regex;
-        struct message why = {{0}};
+        struct message why = {.text = {0}};
         w.used = 0;
         w.text[0] = 0;
         write_expression(&w, OUTERMOST);

@@ -10,22 +10,22 @@
 
 /* Fills 5000 bytes with REP STOSB, prints a to z on COM1 with a pause between, leaves by debug-exit 5. */
 static const uint8_t alphabet[] = {
-    0xbf, 0x00, 0x20,       /*    mov di, 0x2000 */
-    0xb9, 0x88, 0x13,       /*    mov cx, 5000 */
-    0xb0, 0x55,             /*    mov al, 0x55 */
-    0xf3, 0xaa,             /*    rep stosb */
-    0xba, 0xf8, 0x03,       /*    mov dx, 0x3f8 */
-    0xb0, 0x61,             /*    mov al, 'a' */
-    0xee,                   /* 1: out dx, al */
-    0xb9, 0xc8, 0x00,       /*    mov cx, 200 */
-    0xe2, 0xfe,             /*    loop . */
-    0xfe, 0xc0,             /*    inc al */
-    0x3c, 0x7b,             /*    cmp al, 'z' + 1 */
-    0x75, 0xf4,             /*    jne 1b */
-    0xba, 0xf4, 0x00,       /*    mov dx, 0xf4 */
-    0xb0, 0x05,             /*    mov al, 5 */
-    0xee,                   /*    out dx, al */
-    0xf4,                   /*    hlt */
+    0xbf, 0x00, 0x20, /*    mov di, 0x2000 */
+    0xb9, 0x88, 0x13, /*    mov cx, 5000 */
+    0xb0, 0x55,       /*    mov al, 0x55 */
+    0xf3, 0xaa,       /*    rep stosb */
+    0xba, 0xf8, 0x03, /*    mov dx, 0x3f8 */
+    0xb0, 0x61,       /*    mov al, 'a' */
+    0xee,             /* 1: out dx, al */
+    0xb9, 0xc8, 0x00, /*    mov cx, 200 */
+    0xe2, 0xfe,       /*    loop . */
+    0xfe, 0xc0,       /*    inc al */
+    0x3c, 0x7b,       /*    cmp al, 'z' + 1 */
+    0x75, 0xf4,       /*    jne 1b */
+    0xba, 0xf4, 0x00, /*    mov dx, 0xf4 */
+    0xb0, 0x05,       /*    mov al, 5 */
+    0xee,             /*    out dx, al */
+    0xf4,             /*    hlt */
 };
 /* Echoes COM1. */
 static const uint8_t echo[] = {
@@ -55,15 +55,17 @@ static const uint8_t spin[] = {0xeb, 0xfe};
 static const uint8_t sleep_for_ever[] = {0xfa, 0xf4};
 
 #define HEAD "orrery: 1\nscenario: t\npartition: { profile: none, memory: 1 MiB }\n"
-#define SHORT_EPOCHS "orrery: 1\nscenario: t\npartition: { profile: none, memory: 1 MiB, epoch: 10 us }\nlimits: { time: 1 s }\n"
+#define SHORT_EPOCHS                                                                                                           \
+    "orrery: 1\nscenario: t\npartition: { profile: none, memory: 1 MiB, epoch: 10 us }\nlimits: { time: 1 s }\n"
 #define GUEST "guest: { flat: { image: x.bin, address: 0x7c00, mode: 16 } }\n"
-#define SCRIPT                                                                                                                \
-    "timeline: [ { when: { console: 'd' }, do: { send: q } } ]\n"                                                             \
-    "expect: [ { console: '^abc' }, { count: { port_out: { port: 0x3f8 } }, is: 26 }, { never: { exception: } }, { end: debug-exit:5 } ]\n"
+#define SCRIPT                                                                                                                 \
+    "timeline: [ { when: { console: 'd' }, do: { send: q } } ]\n"                                                              \
+    "expect: [ { console: '^abc' }, { count: { port_out: { port: 0x3f8 } }, is: 26 }, { never: { exception: } }, { end: "      \
+    "debug-exit:5 } ]\n"
 
 static struct scenario *scene(const char *text, const uint8_t *image, size_t size)
 {
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     struct scenario *s = scenario_read("t.yaml", text, strlen(text), NULL, NULL, &why);
     cr_assert_not_null(s, "%s", why.text);
     s->kernel.bytes = malloc(size);
@@ -76,7 +78,7 @@ static const struct run_options plain = {.stop_at_cycle = CYCLE_NEVER};
 
 static struct runner *runner_of(const struct scenario *s, const struct run_options *options)
 {
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     struct runner *r = runner_create(s, options, &why);
     cr_assert_not_null(r, "%s", why.text);
     return r;
@@ -85,7 +87,7 @@ static struct runner *runner_of(const struct scenario *s, const struct run_optio
 /* The whole result as text, with the one value that belongs to the host set to zero. */
 static char *result_of(struct runner *r)
 {
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     cr_assert(runner_run(r, &why), "%s", why.text);
     json_t *json = result_json(r, 0);
     char *text = json_dumps(json, JSON_PRESERVE_ORDER);
@@ -103,7 +105,7 @@ static char *run_to_end(const struct scenario *s, const struct run_options *opti
 
 static enum run_end end_of(struct runner *r)
 {
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     uint32_t code;
     cr_assert(runner_run(r, &why), "%s", why.text);
     return runner_end(r, &code);
@@ -117,8 +119,9 @@ Test(run, result_has_the_stable_keys)
     struct runner *r = runner_of(s, &plain);
     free(result_of(r));
     json_t *json = result_json(r, 1.5);
-    static const char *const keys[] = {"verdict", "end",  "expectations", "digest", "epochs",        "cycles", "instructions", "exits",
-                                       "cpu_seconds", "engine", "cost",   "deterministic", "images", "console"};
+    static const char *const keys[] = {"verdict", "end",           "expectations", "digest",      "epochs",
+                                       "cycles",  "instructions",  "exits",        "cpu_seconds", "engine",
+                                       "cost",    "deterministic", "images",       "console"};
     cr_expect_eq(json_object_size(json), ARRAY_COUNT(keys));
     for (size_t i = 0; i < ARRAY_COUNT(keys); i++) {
         cr_expect_not_null(json_object_get(json, keys[i]), "%s", keys[i]);
@@ -156,8 +159,8 @@ Test(run, evidence_shows_registers_code_and_last_exits)
     evidence_print(out, r);
     fclose(out);
     cr_expect_not_null(strstr(text, "VP 0, "));
-    cr_expect_not_null(strstr(text, "Rip    0000000000007c1f"), "%s", text);
-    cr_expect_not_null(strstr(text, "=> 0000000000007c1f  f4 "), "%s", text);
+    cr_expect_not_null(strstr(text, "Rip    0000000000007c21"), "%s", text);
+    cr_expect_not_null(strstr(text, "=> 0000000000007c21  f4 "), "%s", text);
     cr_expect_not_null(strstr(text, "The last 27 exits"), "%s", text);
     cr_expect_not_null(strstr(text, "port_out port=0xf4 bytes=1 value=0x5"), "%s", text);
     free(text);
@@ -189,7 +192,7 @@ Test(run, saved_and_restored_anywhere_it_ends_with_the_same_result)
     struct scenario *s = scene(SHORT_EPOCHS GUEST SCRIPT, alphabet, sizeof alphabet);
     char *want = run_to_end(s, &plain);
     for (uint64_t cycle = 0; cycle < 60000; cycle += 997) {
-        struct message why = {{0}};
+        struct message why = {.text = {0}};
         struct run_options options = plain;
         options.stop_at_cycle = cycle;
         struct runner *first = runner_of(s, &options), *second = runner_of(s, &plain);
@@ -235,7 +238,7 @@ Test(run, trace_leaves_the_result_as_it_is)
 
 Test(run, file_of_another_seed_is_refused)
 {
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     struct scenario *a = scene(HEAD GUEST, spin, sizeof spin), *b = scene(HEAD GUEST, spin, sizeof spin);
     b->seed = 1;
     struct runner *from = runner_of(a, &plain), *to = runner_of(b, &plain);
@@ -252,14 +255,14 @@ Test(run, file_of_another_seed_is_refused)
 
 Test(run, truncated_or_changed_file_is_refused)
 {
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     struct scenario *s = scene(SHORT_EPOCHS GUEST SCRIPT, alphabet, sizeof alphabet);
     struct runner *from = runner_of(s, &plain);
     size_t size;
     uint8_t *bytes = runner_save(from, &size, &why);
     cr_assert_not_null(bytes);
     for (size_t at = 0; at < size; at += size / 40 + 1) {
-        struct message cut = {{0}}, changed = {{0}};
+        struct message cut = {.text = {0}}, changed = {.text = {0}};
         struct runner *a = runner_of(s, &plain), *b = runner_of(s, &plain);
         cr_expect_not(runner_restore(a, bytes, at, &cut));
         bytes[at] ^= 0x10;
@@ -279,7 +282,8 @@ Test(run, truncated_or_changed_file_is_refused)
 Test(run, instruction_limit_is_exact_whatever_the_chunk)
 {
     static const uint64_t chunks[] = {0, 1, 7, 1000};
-    struct scenario *s = scene(HEAD "limits: { instructions: 12345 }\n" GUEST "expect: [ { end: limit } ]\n", spin, sizeof spin);
+    struct scenario *s =
+        scene(HEAD "limits: { instructions: 12345 }\n" GUEST "expect: [ { end: limit } ]\n", spin, sizeof spin);
     for (size_t i = 0; i < ARRAY_COUNT(chunks); i++) {
         struct run_options options = plain;
         options.chunk_cycles = chunks[i];
@@ -361,9 +365,11 @@ Test(run, interrupted_run_has_a_result_and_is_not_met)
 
 Test(run, keys_reach_the_guest)
 {
-    struct scenario *s = scene(HEAD GUEST "timeline:\n  - { at: 10 us, do: { send: hello } }\n  - { when: { console: hello }, do: [ { send: '!' } ] }\n"
-                                          "  - { when: { console: hello! }, do: stop }\nexpect: [ { console: '^hello!$', within: 50 ms } ]\n",
-                               echo, sizeof echo);
+    struct scenario *s =
+        scene(HEAD GUEST
+              "timeline:\n  - { at: 10 us, do: { send: hello } }\n  - { when: { console: hello }, do: [ { send: '!' } ] }\n"
+              "  - { when: { console: hello! }, do: stop }\nexpect: [ { console: '^hello!$', within: 50 ms } ]\n",
+              echo, sizeof echo);
     struct runner *r = runner_of(s, &plain);
     cr_expect_eq(end_of(r), RUN_STOP_AT);
     cr_expect(runner_met(r));
@@ -404,7 +410,7 @@ Test(run, save_action_saves_what_a_fresh_process_can_go_on_from)
     struct scenario *s = scene(text, alphabet, sizeof alphabet);
     struct runner *first = runner_of(s, &plain);
     cr_expect_eq(end_of(first), RUN_STOP_AT);
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     uint8_t *bytes;
     size_t size;
     cr_assert(file_read(path, 1 << 24, &bytes, &size, &why), "%s", why.text);

@@ -18,10 +18,11 @@ struct play {
 static struct play *play(const char *text)
 {
     struct play *p = calloc(1, sizeof *p);
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     p->tree = yaml_tree_read("f", text, strlen(text), NULL, &why);
     cr_assert_not_null(p->tree, "%s", why.text);
-    cr_assert(script_read(&p->script, yaml_find(p->tree->root, "timeline"), yaml_find(p->tree->root, "expect"), "f", &why), "%s", why.text);
+    cr_assert(script_read(&p->script, yaml_find(p->tree->root, "timeline"), yaml_find(p->tree->root, "expect"), "f", &why),
+              "%s", why.text);
     p->stage = stage_create(&p->script, HZ);
     return p;
 }
@@ -92,7 +93,8 @@ Test(stage, carriage_returns_do_not_count)
 
 Test(stage, event_must_have_all_fields_and_the_vp)
 {
-    struct play *p = play("expect: [ { event: msr_write, msr: 0x40000000, vp: 1 }, { msr_write: { value: 7 } }, { msr_write: } ]");
+    struct play *p =
+        play("expect: [ { event: msr_write, msr: 0x40000000, vp: 1 }, { msr_write: { value: 7 } }, { msr_write: } ]");
     event(p, "msr_write", 0, 10, 0x40000000, 1);
     event(p, "msr_read", 1, 20, 0x40000000, 7);
     event(p, "msr_write", 1, 30, 0x40000001, 7);
@@ -105,7 +107,8 @@ Test(stage, event_must_have_all_fields_and_the_vp)
 
 Test(stage, within_includes_its_last_cycle)
 {
-    struct play *p = play("expect: [ { console: a, within: 100 us }, { console: b, within: 100 us }, { console: c, within: 100 cycles } ]");
+    struct play *p =
+        play("expect: [ { console: a, within: 100 us }, { console: b, within: 100 us }, { console: c, within: 100 cycles } ]");
     says(p, 0, 100, "ab");
     decided(p, 0, true, 100);
     decided(p, 1, false, 100);
@@ -115,7 +118,8 @@ Test(stage, within_includes_its_last_cycle)
 
 Test(stage, within_counts_from_after)
 {
-    struct play *p = play("expect: [ { console: a, after: { console: start }, within: 100 us }, { console: a, after: { console: never } } ]");
+    struct play *p = play(
+        "expect: [ { console: a, after: { console: start }, within: 100 us }, { console: a, after: { console: never } } ]");
     says(p, 0, 100, "a\nstart\n"); /* seen at 106; the first "a" does not count, nor does that of "start" */
     says(p, 0, 206, "a");
     decided(p, 0, true, 206);
@@ -157,8 +161,9 @@ Test(stage, never_is_broken_by_the_first_and_met_at_the_end)
 
 Test(stage, a_line_counts_once)
 {
-    struct play *p = play("expect: [ { count: { console: x }, is: 2 }, { count: { console: x }, at-least: 2 }, { count: { console: x }, at-most: 1 },"
-                         "{ count: { event: halt }, is: 0 }, { count: { console: x }, at-least: 3, at-most: 4 } ]");
+    struct play *p = play("expect: [ { count: { console: x }, is: 2 }, { count: { console: x }, at-least: 2 }, { count: { "
+                          "console: x }, at-most: 1 },"
+                          "{ count: { event: halt }, is: 0 }, { count: { console: x }, at-least: 3, at-most: 4 } ]");
     says(p, 0, 100, "xxx\nyx\n");
     decided(p, 0, true, 1000);
     decided(p, 1, true, 105);
@@ -195,7 +200,8 @@ static void performs(struct play *p, uint64_t cycle, const char *want)
 
 Test(stage, timed_actions_become_due_in_order_of_time)
 {
-    struct play *p = play("timeline: [ { at: 30 us, do: stop }, { at: 20 cycles, do: [ { send: a }, { send: b } ] }, { at: 20 us, do: { send: c } } ]");
+    struct play *p = play("timeline: [ { at: 30 us, do: stop }, { at: 20 cycles, do: [ { send: a }, { send: b } ] }, { at: 20 "
+                          "us, do: { send: c } } ]");
     cr_expect_eq(stage_next_cycle(p->stage), 20);
     stage_clock(p->stage, 19);
     performs(p, 19, "");
@@ -221,7 +227,8 @@ Test(stage, when_fires_once_at_its_byte)
 
 Test(stage, after_previous_looks_at_what_comes_later)
 {
-    struct play *p = play("timeline: [ { when: { console: '# ' }, do: { send: a } }, { when: { console: '# ' }, after: previous, do: { send: b } } ]");
+    struct play *p = play("timeline: [ { when: { console: '# ' }, do: { send: a } }, { when: { console: '# ' }, after: "
+                          "previous, do: { send: b } } ]");
     cr_expect(says(p, 0, 10, "# "));
     performs(p, 11, "a");
     cr_expect_not(says(p, 0, 20, "a\r\n"), "the rest of the line that matched before");
@@ -232,7 +239,8 @@ Test(stage, after_previous_looks_at_what_comes_later)
 
 Test(stage, after_previous_follows_a_timed_entry_too)
 {
-    struct play *p = play("timeline: [ { at: 10 us, do: { send: a } }, { when: { event: halt }, after: previous, do: { send: b } } ]");
+    struct play *p =
+        play("timeline: [ { at: 10 us, do: { send: a } }, { when: { event: halt }, after: previous, do: { send: b } } ]");
     event(p, "halt", 0, 5, 0, 0);
     performs(p, 5, "");
     stage_clock(p->stage, 10);
@@ -258,8 +266,10 @@ Test(stage, postponed_action_holds_back_those_behind_it)
 
 Test(stage, saved_in_mid_line_and_restored_it_decides_the_same)
 {
-    static const char text[] = "timeline: [ { when: { console: '^ab$' }, do: { send: x } }, { when: { console: c }, after: previous, do: stop } ]\n"
-                               "expect: [ { console: 'a.*d' }, { count: { console: c }, is: 1 }, { console: c, after: { console: b }, within: 5 us } ]";
+    static const char text[] =
+        "timeline: [ { when: { console: '^ab$' }, do: { send: x } }, { when: { console: c }, after: previous, do: stop } ]\n"
+        "expect: [ { console: 'a.*d' }, { count: { console: c }, is: 1 }, { console: c, after: { console: b }, within: 5 us } "
+        "]";
     struct play *a = play(text), *b = play(text);
     says(a, 0, 100, "ab");
     size_t size;

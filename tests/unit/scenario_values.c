@@ -129,7 +129,7 @@ Test(messages, quoted_text_is_one_printable_line)
 
 Test(messages, first_message_wins_and_long_paths_are_cut)
 {
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     char path[2000];
     memset(path, 'p', sizeof path - 1);
     path[sizeof path - 1] = 0;

@@ -95,7 +95,8 @@ static inline void irr_clear(struct partition *p, unsigned vp, uint8_t vector)
 static inline void guest(struct partition *p, enum boot_mode mode, uint64_t address, const void *code, size_t bytes)
 {
     struct platform_config platform = {.vps = p->vp_count, .ram_bytes = 64 * MIB};
-    struct boot_config config = {.kind = BOOT_FLAT, .kernel = {"test", code, bytes}, .address = address, .mode = mode, .platform = &platform};
+    struct boot_config config = {
+        .kind = BOOT_FLAT, .kernel = {"test", code, bytes}, .address = address, .mode = mode, .platform = &platform};
     char why[200];
     cr_assert(boot_load(p->machine, p->cpu, &config, why, sizeof why) == 0, "%s", why);
     struct vp_state s;
@@ -133,7 +134,8 @@ static inline struct whole_digest digest_of(struct partition *p)
 }
 static inline bool digest_equal(struct whole_digest a, struct whole_digest b)
 {
-    return a.state.low == b.state.low && a.state.high == b.state.high && a.memory.low == b.memory.low && a.memory.high == b.memory.high;
+    return a.state.low == b.state.low && a.state.high == b.state.high && a.memory.low == b.memory.low &&
+           a.memory.high == b.memory.high;
 }
 
 /* The trace events of one kind, as they come. */

@@ -1,6 +1,6 @@
 /* Hypercalls: who may call, control word, registers, input in memory. TLFS 6.0b §3. */
-#include "tlfs/hypercall.h"
 #include "tests/unit/tlfs_fixture.h"
+#include "tlfs/hypercall.h"
 
 #define PAGE 0x200000ULL
 #define INPUT 0x300000ULL
@@ -78,7 +78,8 @@ Test(hypercall, each_reserved_bit_of_the_control_word_is_refused)
     for (unsigned bit = 27; bit < 64; bit++) {
         bool reserved = (bit <= 31) || (bit >= 44 && bit <= 47) || bit >= 60;
         uint64_t status = result(LONG_SPIN_WAIT | FAST | 1ULL << bit, 0, 0);
-        cr_expect_eq(status, HV_STATUS_INVALID_HYPERCALL_INPUT, "bit %u: %s", bit, reserved ? "reserved" : "reps of a simple call");
+        cr_expect_eq(status, HV_STATUS_INVALID_HYPERCALL_INPUT, "bit %u: %s", bit,
+                     reserved ? "reserved" : "reps of a simple call");
     }
 }
 
@@ -151,7 +152,8 @@ Test(hypercall, raises_ud_outside_ring_0)
 /* ---- by guest code, through the page ---- */
 
 /* mov ecx,0x10008; mov edx,5; xor r8d,r8d; mov rax,PAGE; call rax; hlt */
-static const uint8_t code64[] = {0xb9, 8, 0, 1, 0, 0xba, 5, 0, 0, 0, 0x45, 0x31, 0xc0, 0x48, 0xc7, 0xc0, 0, 0, 0x20, 0, 0xff, 0xd0, 0xf4};
+static const uint8_t code64[] = {0xb9, 8,    0,    1,    0, 0xba, 5,    0, 0,    0,    0x45, 0x31,
+                                 0xc0, 0x48, 0xc7, 0xc0, 0, 0,    0x20, 0, 0xff, 0xd0, 0xf4};
 
 static void guest_calls(enum cpu_vendor vendor, enum boot_mode mode, const uint8_t *code, size_t bytes)
 {
@@ -187,8 +189,8 @@ Test(hypercall_guest, calls_through_the_page_with_vmcall)
  * mov eax,0x10008; xor edx,edx; xor ebx,ebx; mov ecx,5; xor edi,edi; mov esi,PAGE; call esi; hlt */
 Test(hypercall_guest, calls_from_32_bit_code_pass_register_pairs)
 {
-    static const uint8_t code32[] = {0xb8, 8, 0,    1,    0,    0x31, 0xd2, 0x31, 0xdb, 0xb9, 5,    0,   0,
-                                     0,    0x31, 0xff, 0xbe, 0,    0,    0x20, 0,    0xff, 0xd6, 0xf4};
+    static const uint8_t code32[] = {0xb8, 8, 0,    1,    0,    0x31, 0xd2, 0x31, 0xdb, 0xb9, 5,    0,
+                                     0,    0, 0x31, 0xff, 0xbe, 0,    0,    0x20, 0,    0xff, 0xd6, 0xf4};
     guest_calls(VENDOR_AMD, BOOT_MODE_32, code32, sizeof code32);
     cr_expect_eq(vp_gpr(p->vps[0].vcpu, RDX), 0);
     teardown();
@@ -198,7 +200,8 @@ Test(hypercall_guest, calls_from_32_bit_code_pass_register_pairs)
 Test(hypercall_guest, from_real_mode_raises_ud)
 {
     p = partition_of("ws2016", 1, GHZ, VENDOR_AMD);
-    static const uint8_t code16[] = {0x0f, 0x01, 0xd9, 0xf4, 0xbb, 0x34, 0x12, 0xf4}; /* vmmcall; hlt; handler: mov bx,0x1234; hlt */
+    static const uint8_t code16[] = {0x0f, 0x01, 0xd9, 0xf4,
+                                     0xbb, 0x34, 0x12, 0xf4}; /* vmmcall; hlt; handler: mov bx,0x1234; hlt */
     guest(p, BOOT_MODE_16, 0x8000, code16, sizeof code16);
     set_mem64(p, 6 * 4, 0x8004);
     cr_assert(wr(p, 0, 0x40000000, 1) == MSR_OK && wr(p, 0, 0x40000001, PAGE | 1) == MSR_OK);

@@ -1,6 +1,6 @@
 /* Synthetic MSRs, overlay pages, CPUID leaves. TLFS 6.0b §2-4, §7, §10.2.3, §12.4, §12.7. */
-#include "tlfs/msr.h"
 #include "tests/unit/tlfs_fixture.h"
+#include "tlfs/msr.h"
 
 enum {
     GUEST_OS_ID = 0x40000000,
@@ -97,7 +97,8 @@ Test(msr_table, hv1_minimal_has_three_registers)
         present += rd_outcome(p, 0, msr) == MSR_OK;
     }
     cr_expect_eq(present, 3);
-    cr_expect(rd_outcome(p, 0, GUEST_OS_ID) == MSR_OK && rd_outcome(p, 0, HYPERCALL) == MSR_OK && rd_outcome(p, 0, VP_INDEX) == MSR_OK);
+    cr_expect(rd_outcome(p, 0, GUEST_OS_ID) == MSR_OK && rd_outcome(p, 0, HYPERCALL) == MSR_OK &&
+              rd_outcome(p, 0, VP_INDEX) == MSR_OK);
 }
 
 Test(msr_table, an_unknown_register_is_nobodys)
@@ -205,7 +206,8 @@ Test(hypercall_page, vanishes_when_the_identity_is_cleared)
 {
     PARTITION(p, fresh("ws2016"));
     set_mem64(p, AT_A, 0x1111);
-    cr_assert(wr(p, 0, GUEST_OS_ID, 1) == MSR_OK && wr(p, 0, HYPERCALL, AT_A | 1) == MSR_OK && wr(p, 1, GUEST_OS_ID, 0) == MSR_OK);
+    cr_assert(wr(p, 0, GUEST_OS_ID, 1) == MSR_OK && wr(p, 0, HYPERCALL, AT_A | 1) == MSR_OK &&
+              wr(p, 1, GUEST_OS_ID, 0) == MSR_OK);
     cr_expect_eq(rd(p, 0, HYPERCALL), AT_A);
     cr_expect_eq(mem64(p, AT_A), 0x1111);
     cr_assert(wr(p, 0, GUEST_OS_ID, 2) == MSR_OK && wr(p, 0, HYPERCALL, AT_A | 1) == MSR_OK);
@@ -290,7 +292,8 @@ static uint64_t random_cycle(struct prng *prng)
     return prng_next(prng) >> (12 + prng_next(prng) % 45);
 }
 
-/* §12.7.3: ReferenceTime = ((VirtualTsc * TscScale) >> 64) + TscOffset, for the TSC of each VP, at any moment, to the last unit. */
+/* §12.7.3: ReferenceTime = ((VirtualTsc * TscScale) >> 64) + TscOffset, for the TSC of each VP, at any moment, to the last
+ * unit. */
 Test(reference_tsc_page, formula_equals_the_counter_at_random_cycles_and_rates)
 {
     struct prng prng = {42};
@@ -518,7 +521,8 @@ Test(reset, clears_every_synthetic_register_and_removes_every_overlay)
     cr_assert(wr(p, 0, GUEST_OS_ID, 1) == MSR_OK && wr(p, 0, HYPERCALL, AT_A | 1) == MSR_OK);
     cr_assert(wr(p, 0, REFERENCE_TSC, AT_B | 1) == MSR_OK && wr(p, 1, VP_ASSIST, 0x400001) == MSR_OK);
     set_mem64(p, 0x400000, 0x99);
-    cr_assert(wr(p, 1, 0x400000b0, 0x1ed9) == MSR_OK && wr(p, 1, 0x400000b1, 12345) == MSR_OK && wr(p, 0, CRASH_P0, 3) == MSR_OK);
+    cr_assert(wr(p, 1, 0x400000b0, 0x1ed9) == MSR_OK && wr(p, 1, 0x400000b1, 12345) == MSR_OK &&
+              wr(p, 0, CRASH_P0, 3) == MSR_OK);
     partition_reset(p);
     static const uint32_t stored[] = {GUEST_OS_ID, HYPERCALL, REFERENCE_TSC, VP_ASSIST, 0x400000b0, 0x400000b1, CRASH_P0};
     for (size_t i = 0; i < ARRAY_COUNT(stored); i++) {
@@ -558,7 +562,8 @@ Test(state, a_restored_partition_is_equal_in_every_register)
     cr_assert(wr(p, 0, GUEST_OS_ID, LINUX_ID) == MSR_OK && wr(p, 0, HYPERCALL, AT_A | 1) == MSR_OK);
     cr_assert(wr(p, 0, REFERENCE_TSC, AT_B | 1) == MSR_OK && wr(p, 1, VP_ASSIST, 0x400001) == MSR_OK);
     set_mem64(p, 0x400010, 0x99);
-    cr_assert(wr(p, 1, 0x400000b0, 0x1ed9) == MSR_OK && wr(p, 1, 0x400000b1, 1234567) == MSR_OK && wr(p, 0, CRASH_P0 + 2, 3) == MSR_OK);
+    cr_assert(wr(p, 1, 0x400000b0, 0x1ed9) == MSR_OK && wr(p, 1, 0x400000b1, 1234567) == MSR_OK &&
+              wr(p, 0, CRASH_P0 + 2, 3) == MSR_OK);
     size_t length;
     uint8_t *bytes = saved(p, &length);
     cr_assert(restored(q, bytes, length));
@@ -611,6 +616,50 @@ Test(state, what_no_guest_can_bring_about_is_refused)
         uint8_t *bytes = saved(p, &length);
         cr_expect_not(restored(q, bytes, length), "%zu", i);
         free(bytes);
+    }
+}
+
+/* Whatever a guest writes and calls, its partition can be saved and restored: no access leaves a state that a restore refuses.
+ */
+Test(state, random_accesses_never_leave_an_impossible_state)
+{
+    struct prng prng = {2026};
+    PARTITION(p, fresh("ws2019"));
+    PARTITION(q, fresh("ws2019"));
+    const char *why;
+    cr_assert(profile_set(&p->profile, "AccessResetReg", true, &why));
+    for (int i = 0; i < 40000; i++) {
+        unsigned vp = prng_next(&prng) % 2;
+        const struct msr_row *r = &hv_msr_rows[prng_next(&prng) % hv_msr_row_count];
+        uint64_t value = prng_next(&prng);
+        switch (prng_next(&prng) % 4) {
+        case 0:
+            value &= 0x3ffff001; /* pages, and enable */
+            break;
+        case 1:
+            value &= 0xf1fff; /* timer configurations */
+            break;
+        case 2:
+            value >>= 40;
+            break;
+        default:
+            break;
+        }
+        wr(p, vp, r->index, value);
+        rd_outcome(p, vp, r->index);
+        bool again;
+        vp_set_gpr(p->vps[vp].vcpu, RAX, value);
+        hv_hypercall(p, p->vps[vp].vcpu, value & 1, &again);
+        p->machine->clock.cycle += prng_next(&prng) % 5000;
+        events_run(p->machine->events, p->machine->clock.cycle);
+        p->machine->end = END_NONE;
+        if (i % 1000 == 999) {
+            size_t length;
+            uint8_t *bytes = saved(p, &length);
+            cr_assert(bytes != NULL && restored(q, bytes, length), "after %d", i);
+            free(bytes);
+            cr_assert(digest_equal(digest_of(p), digest_of(q)), "after %d", i);
+        }
     }
 }
 

@@ -106,7 +106,8 @@ Test(profile, the_feature_table_is_sorted_without_duplicates)
     cr_assert_eq(feature_row_count, (size_t)HV_FEATURES);
     for (size_t i = 1; i < feature_row_count; i++) {
         const struct feature_row *a = &feature_rows[i - 1], *b = &feature_rows[i];
-        cr_expect((a->leaf << 16 | (uint32_t)a->reg << 8 | a->bit) < (b->leaf << 16 | (uint32_t)b->reg << 8 | b->bit), "%s", b->name);
+        cr_expect((a->leaf << 16 | (uint32_t)a->reg << 8 | a->bit) < (b->leaf << 16 | (uint32_t)b->reg << 8 | b->bit), "%s",
+                  b->name);
         for (size_t k = 0; k < i; k++) {
             cr_expect_str_neq(feature_rows[k].name, b->name);
         }

@@ -29,7 +29,8 @@ static void set(unsigned vp, unsigned timer, uint64_t config, uint64_t count)
 {
     cr_assert(wr(p, vp, COUNT + 2 * timer, count) == MSR_OK && wr(p, vp, CONFIG + 2 * timer, config) == MSR_OK);
 }
-/* Runs to a cycle; with all asleep the clock then stands exactly there. Nothing armed any more: a sleep without end, cut short. */
+/* Runs to a cycle; with all asleep the clock then stands exactly there. Nothing armed any more: a sleep without end, cut short.
+ */
 static void run_to(uint64_t cycle)
 {
     if (partition_run(p, cycle) == PARTITION_END) {

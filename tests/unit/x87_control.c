@@ -1,4 +1,5 @@
-/* x87 control: initial state, control and status words, environments in their four shapes, availability, pending exceptions. SDM 1 §8.1, §8.3. */
+/* x87 control: initial state, control and status words, environments in their four shapes, availability, pending exceptions.
+ * SDM 1 §8.1, §8.3. */
 #include "tests/unit/x87_fixture.h"
 
 /* ---- control and status ---- */
@@ -84,7 +85,8 @@ Test(x87_pending, exception_is_raised_at_the_next_waiting_instruction)
     g.s.fpu.fcw &= (uint16_t)~FSW_ZE;
     given_st0(&g, st_of(0));
     given_st0(&g, st_of(1));
-    FAULT_X87(&g, VEC_MF, NO_ERROR, 7, 0xd8, 0xf1, 0x90, 0xdf, 0xe0, 0xd9, 0x3b, 0xd9, 0xe8); /* FDIV; NOP; FNSTSW; FNSTCW; FLD1 */
+    FAULT_X87(&g, VEC_MF, NO_ERROR, 7, 0xd8, 0xf1, 0x90, 0xdf, 0xe0, 0xd9, 0x3b, 0xd9,
+              0xe8); /* FDIV; NOP; FNSTSW; FNSTCW; FLD1 */
     guest_destroy(&g);
 }
 
@@ -101,7 +103,8 @@ Test(x87_pending, instructions_that_do_not_wait_go_on)
     struct guest g = x87_guest();
     g.s.fpu.fcw = 0x340;
     g.s.fpu.fsw = FSW_IE | FSW_ES | FSW_B;
-    RUN_X87(&g, 0xdf, 0xe0, 0xd9, 0x3b, 0xdd, 0x3b, 0xdd, 0x33, 0xdb, 0xe2, 0xdb, 0xe3); /* FNSTSW, FNSTCW, FNSTSW, FNSAVE, FNCLEX, FNINIT */
+    RUN_X87(&g, 0xdf, 0xe0, 0xd9, 0x3b, 0xdd, 0x3b, 0xdd, 0x33, 0xdb, 0xe2, 0xdb,
+            0xe3); /* FNSTSW, FNSTCW, FNSTSW, FNSAVE, FNCLEX, FNINIT */
     guest_destroy(&g);
 }
 
@@ -143,7 +146,8 @@ Test(x87_environment, protected_mode_32_bits)
     g.s.gpr[RBX] = DATA;
     given_environment(&g);
     RUN_X87(&g, 0xd9, 0x33);
-    static const uint32_t expected[7] = {0xffff037e, 0xffff3100, 0xffff0000 | TAG_WORD, 0x12345678, 0x05a70010, 0x9abcdef0, 0xffff0018};
+    static const uint32_t expected[7] = {0xffff037e, 0xffff3100, 0xffff0000 | TAG_WORD, 0x12345678, 0x05a70010,
+                                         0x9abcdef0, 0xffff0018};
     for (unsigned i = 0; i < 7; i++) {
         cr_expect_eq(peek(&g, DATA + 4 * i, 4), expected[i], "word %u: %lx", i, peek(&g, DATA + 4 * i, 4));
     }
@@ -192,7 +196,8 @@ Test(x87_environment, real_mode_32_bits)
     g.s.fpu.fdp = 0xdef0;
     g.s.fpu.fds = 0x3000;
     RUN_X87(&g, 0x66, 0xd9, 0x37);
-    static const uint32_t expected[7] = {0xffff037e, 0xffff3100, 0xffff0000 | TAG_WORD, 0xffff5678, 0x000025a7, 0xffffdef0, 0x00003000};
+    static const uint32_t expected[7] = {0xffff037e, 0xffff3100, 0xffff0000 | TAG_WORD, 0xffff5678, 0x000025a7,
+                                         0xffffdef0, 0x00003000};
     for (unsigned i = 0; i < 7; i++) {
         cr_expect_eq(peek(&g, DATA + 4 * i, 4), expected[i], "word %u: %lx", i, peek(&g, DATA + 4 * i, 4));
     }
@@ -215,7 +220,8 @@ Test(x87_environment, storing_masks_all_exceptions)
 Test(x87_environment, loading_takes_only_emptiness_from_the_tags)
 {
     struct guest g = x87_guest();
-    static const uint32_t image[7] = {0x37f, 0x3800, 0xc01b, 0x111, 0x07ff0022, 0x333, 0x44}; /* R7 empty, R2 zero, R1 special, R0 empty */
+    static const uint32_t image[7] = {0x37f,      0x3800, 0xc01b, 0x111,
+                                      0x07ff0022, 0x333,  0x44}; /* R7 empty, R2 zero, R1 special, R0 empty */
     guest_bytes(&g, DATA, image, sizeof image);
     RUN_X87(&g, 0xd9, 0x23);
     cr_expect_eq(g.s.fpu.ftw, 0x7e);

@@ -39,30 +39,30 @@ static inline bool st_equal(st_t a, st_t b)
 {
     return a.significand == b.significand && a.sign_exponent == b.sign_exponent;
 }
-#define EXPECT_ST(actual, expected)                                                                                           \
-    do {                                                                                                                      \
-        st_t actual_ = (actual), expected_ = (expected);                                                                      \
-        cr_expect(st_equal(actual_, expected_), "%04x:%016lx, not %04x:%016lx", actual_.sign_exponent, actual_.significand,   \
-                  expected_.sign_exponent, expected_.significand);                                                            \
+#define EXPECT_ST(actual, expected)                                                                                            \
+    do {                                                                                                                       \
+        st_t actual_ = (actual), expected_ = (expected);                                                                       \
+        cr_expect(st_equal(actual_, expected_), "%04x:%016lx, not %04x:%016lx", actual_.sign_exponent, actual_.significand,    \
+                  expected_.sign_exponent, expected_.significand);                                                             \
     } while (0)
 
 /* Runs the bytes and expects the HLT behind them to be reached. */
-#define RUN_X87(g, ...)                                                                                                       \
-    do {                                                                                                                      \
-        const uint8_t bytes_[] = {__VA_ARGS__, 0xf4};                                                                         \
-        uint64_t at_ = (g)->s.rip + (g)->s.seg_base[SEG_CS];                                                                  \
-        guest_bytes(g, at_, bytes_, sizeof bytes_);                                                                           \
-        guest_run(g);                                                                                                         \
-        EXPECT_HALT_AT(g, at_ + sizeof bytes_ - 1);                                                                           \
+#define RUN_X87(g, ...)                                                                                                        \
+    do {                                                                                                                       \
+        const uint8_t bytes_[] = {__VA_ARGS__, 0xf4};                                                                          \
+        uint64_t at_ = (g)->s.rip + (g)->s.seg_base[SEG_CS];                                                                   \
+        guest_bytes(g, at_, bytes_, sizeof bytes_);                                                                            \
+        guest_run(g);                                                                                                          \
+        EXPECT_HALT_AT(g, at_ + sizeof bytes_ - 1);                                                                            \
     } while (0)
 /* Runs the bytes and expects `vector` for the instruction at `offset` into them. */
-#define FAULT_X87(g, vector, error, offset, ...)                                                                              \
-    do {                                                                                                                      \
-        const uint8_t bytes_[] = {__VA_ARGS__, 0xf4};                                                                         \
-        uint64_t rip_ = (g)->s.rip;                                                                                           \
-        guest_bytes(g, rip_ + (g)->s.seg_base[SEG_CS], bytes_, sizeof bytes_);                                                \
-        guest_run(g);                                                                                                         \
-        EXPECT_EVENT(g, vector, error, rip_ + (offset));                                                                      \
+#define FAULT_X87(g, vector, error, offset, ...)                                                                               \
+    do {                                                                                                                       \
+        const uint8_t bytes_[] = {__VA_ARGS__, 0xf4};                                                                          \
+        uint64_t rip_ = (g)->s.rip;                                                                                            \
+        guest_bytes(g, rip_ + (g)->s.seg_base[SEG_CS], bytes_, sizeof bytes_);                                                 \
+        guest_run(g);                                                                                                          \
+        EXPECT_EVENT(g, vector, error, rip_ + (offset));                                                                       \
     } while (0)
 
 #endif

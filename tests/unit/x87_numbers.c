@@ -28,7 +28,8 @@ Test(x87_rounding, single_precision_keeps_24_bits_and_the_whole_exponent_range)
 Test(x87_rounding, double_precision_keeps_53_bits)
 {
     struct f80_context c = with(PC_DOUBLE);
-    EXPECT_ST(f80_add(&c, unpacked(1), f80_unpack(st_make(false, F80_BIAS - 53, SIG(1)))), st_make(false, F80_BIAS, SIG(1 << 11)));
+    EXPECT_ST(f80_add(&c, unpacked(1), f80_unpack(st_make(false, F80_BIAS - 53, SIG(1)))),
+              st_make(false, F80_BIAS, SIG(1 << 11)));
     cr_expect_eq(c.raised, FSW_PE | FSW_C1, "above half of the last place: up");
 }
 
@@ -101,7 +102,7 @@ Test(x87_overflow, masked_gives_infinity_or_the_largest_number_by_rounding_mode)
     static const struct {
         unsigned control;
         bool negative, infinite;
-    } rows[] = {{MASKED, false, true}, {MASKED, true, true},  {RC_DOWN, false, false}, {RC_DOWN, true, true},
+    } rows[] = {{MASKED, false, true}, {MASKED, true, true}, {RC_DOWN, false, false}, {RC_DOWN, true, true},
                 {RC_UP, false, true},  {RC_UP, true, false}, {RC_ZERO, false, false}, {RC_ZERO, true, false}};
     for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
         struct f80_context c = with(rows[i].control);
@@ -175,10 +176,20 @@ Test(x87_invalid, operations_without_a_meaning_give_the_indefinite)
     struct f80 inf = f80_unpack(st_infinity(false)), minus_inf = f80_unpack(st_infinity(true)), zero = unpacked(0);
     struct f80_context c = with(MASKED);
     const st_t results[] = {
-        f80_add(&c, inf, minus_inf), f80_subtract(&c, inf, inf),       f80_multiply(&c, inf, zero),          f80_divide(&c, inf, minus_inf),
-        f80_divide(&c, zero, zero),  f80_sqrt(&c, unpacked(-1)),       f80_remainder(&c, inf, zero, 0).value, f80_remainder(&c, zero, zero, 1).value,
-        f80_scale(&c, zero, inf),    f80_scale(&c, inf, minus_inf),    f80_y_log2(&c, zero, inf),             f80_y_log2(&c, unpacked(1), unpacked(-1)),
-        f80_y_log2(&c, inf, unpacked(1)), f80_y_log2(&c, zero, zero),
+        f80_add(&c, inf, minus_inf),
+        f80_subtract(&c, inf, inf),
+        f80_multiply(&c, inf, zero),
+        f80_divide(&c, inf, minus_inf),
+        f80_divide(&c, zero, zero),
+        f80_sqrt(&c, unpacked(-1)),
+        f80_remainder(&c, inf, zero, 0).value,
+        f80_remainder(&c, zero, zero, 1).value,
+        f80_scale(&c, zero, inf),
+        f80_scale(&c, inf, minus_inf),
+        f80_y_log2(&c, zero, inf),
+        f80_y_log2(&c, unpacked(1), unpacked(-1)),
+        f80_y_log2(&c, inf, unpacked(1)),
+        f80_y_log2(&c, zero, zero),
     };
     for (unsigned i = 0; i < ARRAY_COUNT(results); i++) {
         EXPECT_ST(results[i], st_indefinite());
@@ -216,7 +227,8 @@ Test(x87_zero_divide, logarithm_of_zero_and_extraction_from_zero_divide_by_zero)
 Test(x87_remainder, chops_or_rounds_the_quotient)
 {
     struct f80_context c = with(MASKED);
-    struct f80_remainder chopped = f80_remainder(&c, unpacked(17), unpacked(3), false), nearest = f80_remainder(&c, unpacked(17), unpacked(3), true);
+    struct f80_remainder chopped = f80_remainder(&c, unpacked(17), unpacked(3), false),
+                         nearest = f80_remainder(&c, unpacked(17), unpacked(3), true);
     EXPECT_ST(chopped.value, st_of(2));
     cr_expect_eq(chopped.quotient, 5);
     EXPECT_ST(nearest.value, st_of(-1));
@@ -263,7 +275,8 @@ Test(x87_transcendental, arctangent_knows_all_four_quadrants)
     struct f80 inf = f80_unpack(st_infinity(false)), minus_inf = f80_unpack(st_infinity(true));
     struct f80 zero = unpacked(0), minus_zero = f80_unpack(st_zero(true)), one = unpacked(1), minus_one = unpacked(-1);
     const st_t pi = st_make(false, F80_BIAS + 1, 0xc90fdaa22168c235), half_pi = st_make(false, F80_BIAS, 0xc90fdaa22168c235);
-    const st_t quarter_pi = st_make(false, F80_BIAS - 1, 0xc90fdaa22168c235), three = st_make(false, F80_BIAS + 1, 0x96cbe3f9990e91a8);
+    const st_t quarter_pi = st_make(false, F80_BIAS - 1, 0xc90fdaa22168c235),
+               three = st_make(false, F80_BIAS + 1, 0x96cbe3f9990e91a8);
     const struct {
         struct f80 y, x;
         st_t angle;

@@ -202,12 +202,9 @@ Test(x87_examine, names_every_class)
         st_t x;
         unsigned codes;
     } rows[] = {
-        {st_make(true, 9, 1), FSW_C1},
-        {st_indefinite(), FSW_C0 | FSW_C1},
-        {st_one(false), FSW_C2},
-        {st_infinity(true), FSW_C2 | FSW_C0 | FSW_C1},
-        {st_zero(false), FSW_C3},
-        {st_make(false, 0, 1), FSW_C3 | FSW_C2},
+        {st_make(true, 9, 1), FSW_C1}, {st_indefinite(), FSW_C0 | FSW_C1},
+        {st_one(false), FSW_C2},       {st_infinity(true), FSW_C2 | FSW_C0 | FSW_C1},
+        {st_zero(false), FSW_C3},      {st_make(false, 0, 1), FSW_C3 | FSW_C2},
     };
     for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
         struct guest g = x87_guest();
@@ -255,7 +252,9 @@ Test(x87_load, constants_follow_the_rounding_control)
             g.s.fpu.fcw = (uint16_t)(FCW_INITIAL | rounding << FCW_RC_SHIFT);
             RUN_X87(&g, 0xd9, rows[i].modrm);
             uint64_t up = rows[i].down + (rows[i].modrm != 0xe8);
-            cr_expect_eq(st(&g, 0).significand, rounding == ROUND_NEAREST ? rows[i].nearest : rounding == ROUND_UP ? up : rows[i].down);
+            cr_expect_eq(st(&g, 0).significand, rounding == ROUND_NEAREST ? rows[i].nearest
+                                                : rounding == ROUND_UP    ? up
+                                                                          : rows[i].down);
             cr_expect_eq(g.s.fpu.fsw & ~FSW_TOP, 0);
             guest_destroy(&g);
         }
@@ -283,9 +282,14 @@ Test(x87_store, empty_register_stores_the_formats_indefinite)
         uint16_t high;
         unsigned bytes;
     } rows[] = {
-        {0xd9, 0x1b, 0xffc00000, 0, 4},         {0xdd, 0x1b, 0xfff8000000000000, 0, 8}, {0xdb, 0x3b, 0xc000000000000000, 0xffff, 10},
-        {0xdf, 0x1b, 0x8000, 0, 2},             {0xdb, 0x1b, 0x80000000, 0, 4},         {0xdf, 0x3b, 0x8000000000000000, 0, 8},
-        {0xdf, 0x33, 0xc000000000000000, 0xffff, 10}, {0xdb, 0x0b, 0x80000000, 0, 4},
+        {0xd9, 0x1b, 0xffc00000, 0, 4},
+        {0xdd, 0x1b, 0xfff8000000000000, 0, 8},
+        {0xdb, 0x3b, 0xc000000000000000, 0xffff, 10},
+        {0xdf, 0x1b, 0x8000, 0, 2},
+        {0xdb, 0x1b, 0x80000000, 0, 4},
+        {0xdf, 0x3b, 0x8000000000000000, 0, 8},
+        {0xdf, 0x33, 0xc000000000000000, 0xffff, 10},
+        {0xdb, 0x0b, 0x80000000, 0, 4},
     };
     for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
         struct guest g = x87_guest();

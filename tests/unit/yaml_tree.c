@@ -20,7 +20,7 @@ static struct yaml_tree *read_text(const char *text, struct message *why)
 
 static void refused(const char *text, const char *message)
 {
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     struct yaml_tree *t = read_text(text, &why);
     cr_expect_null(t, "accepted: %s", text);
     cr_expect(strncmp(why.text, message, strlen(message)) == 0, "%s: got \"%s\", want \"%s\"", text, why.text, message);
@@ -30,7 +30,7 @@ static void refused(const char *text, const char *message)
 
 Test(yaml, nodes_know_line_and_column)
 {
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     struct yaml_tree *t = read_text("a: 1\nbb:\n  - x\n  - {c: y}\n", &why);
     cr_assert_not_null(t, "%s", why.text);
     const struct yaml_node *list = yaml_find(t->root, "bb");
@@ -45,7 +45,7 @@ Test(yaml, nodes_know_line_and_column)
 
 Test(yaml, variable_is_replaced_in_the_value_and_never_becomes_syntax)
 {
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     struct yaml_tree *t = read_text("k: x${KERNEL}y\nd: $${KERNEL} $1 $\n", &why);
     cr_assert_not_null(t, "%s", why.text);
     cr_expect_str_eq(yaml_find(t->root, "k")->text, "xa: b ${KERNEL} #y");
@@ -57,7 +57,7 @@ Test(yaml, variable_is_replaced_in_the_value_and_never_becomes_syntax)
 
 Test(yaml, variable_may_have_a_default)
 {
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     struct yaml_tree *t = read_text("a: x${NOPE:-1 :}y\nb: ${KERNEL:-2}\nc: \"${NOPE:-}\"\n", &why);
     cr_assert_not_null(t, "%s", why.text);
     cr_expect_str_eq(yaml_find(t->root, "a")->text, "x1 :y");
@@ -108,7 +108,7 @@ Test(yaml, aliases_that_expand_to_a_billion_values_are_refused)
 
 Test(yaml, alias_may_stand_for_a_finished_value)
 {
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     struct yaml_tree *t = read_text("a: &a [1, 2]\nb: *a\n", &why);
     cr_assert_not_null(t, "%s", why.text);
     cr_expect_eq(yaml_find(t->root, "b"), yaml_find(t->root, "a"));
@@ -152,14 +152,14 @@ Test(yaml, malformed_text_is_refused_with_its_place)
 
 Test(yaml, file_above_one_mebibyte_is_refused_unread)
 {
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     cr_expect_null(yaml_tree_read("f", "", YAML_FILE_MAX + 1, NULL, &why));
     cr_expect(strncmp(why.text, "f:1:1: the file has 1048577 bytes", 33) == 0, "%s", why.text);
 }
 
 Test(yaml, text_says_the_node_in_one_line)
 {
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     struct yaml_tree *t = read_text("a:\n  - b: \"x\\ny\"\n  - [1, 2]\n", &why);
     char text[64];
     yaml_text(t->root, text, sizeof text);
@@ -171,7 +171,7 @@ Test(yaml, text_says_the_node_in_one_line)
 
 static struct yaml_hash hash_of(const char *text)
 {
-    struct message why = {{0}};
+    struct message why = {.text = {0}};
     struct yaml_tree *t = read_text(text, &why);
     cr_assert_not_null(t, "%s", why.text);
     struct yaml_hash h = yaml_hash(t->root);
@@ -208,7 +208,7 @@ Test(yaml, every_mutation_gives_a_tree_or_one_message)
             state = state * 6364136223846793005ULL + 1442695040888963407ULL;
             text[(state >> 33) % (sizeof good - 1)] = odd[(state >> 20) % (sizeof odd - 1)];
         }
-        struct message why = {{0}};
+        struct message why = {.text = {0}};
         struct yaml_tree *t = yaml_tree_read("f", text, sizeof good - 1, &variables, &why);
         cr_assert_eq(t == NULL, message_set(&why));
         cr_assert(t != NULL || strncmp(why.text, "f:", 2) == 0, "%s", why.text);
