@@ -1,8 +1,8 @@
 /* ISA interrupt lines 0-15, as wires: a line is high while at least one of its sources drives it high.
  *
  * Sources connect when they are created, in a fixed order, so a source's number is the same in every process. Listeners
- * (the 8259 pair, the IOAPIC, RTC_STS) hear of changes only. Leaves out: lines of PCI (there is none), and edge or level: that is how an
- * interrupt controller looks at a line.
+ * (the 8259 pair, the IOAPIC, RTC_STS) hear of changes only. Leaves out: lines of PCI (there is none), and edge or level: that
+ * is how an interrupt controller looks at a line.
  */
 #ifndef ORRERY_DEVICES_IRQ_H
 #define ORRERY_DEVICES_IRQ_H

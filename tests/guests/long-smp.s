@@ -243,7 +243,7 @@ main:
 4:      pause
         cmp byte ptr [ready], 1
         jne 4b
-
+        fninit
         xor ebp, ebp                    # the round
 round:
         call do_integers

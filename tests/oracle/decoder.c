@@ -18,11 +18,8 @@ static const char *explained(const uint8_t *b, enum code_mode mode, unsigned the
     unsigned i = 0;
     bool operand = false;
     while (i < 14 && (b[i] == 0x66 || b[i] == 0x67 || b[i] == 0xf0 || b[i] == 0xf2 || b[i] == 0xf3 || b[i] == 0x26 || b[i] == 0x2e || b[i] == 0x36 ||
-                      b[i] == 0x3e || b[i] == 0x64 || b[i] == 0x65)) {
+                      b[i] == 0x3e || b[i] == 0x64 || b[i] == 0x65 || (mode == CODE_64 && (b[i] & 0xf0) == 0x40))) {
         operand |= b[i] == 0x66;
-        i++;
-    }
-    if (mode == CODE_64 && (b[i] & 0xf0) == 0x40) {
         i++;
     }
     if (b[i] == 0x9b) {
