@@ -61,6 +61,17 @@ static void give_back(struct vcpu *v, const struct uop *u)
     v->instructions -= (uint64_t)(b->insns - u->before);
 }
 
+/* What the instruction at `u` costs; of a pair in one uop, the first of the two, which alone can fault. */
+static unsigned own_cost(const struct vcpu *v, const struct uop *u)
+{
+    const struct block *b = block_of(u);
+    bool last = u + 1 >= b->u + (b->uops - b->exits - b->has_end);
+    if ((last ? b->insns : u[1].before) - u->before == 2) {
+        return v->cpu->cost->instruction[COST_SIMPLE];
+    }
+    return (last ? b->cost : u[1].cost_before) - u->cost_before;
+}
+
 /* ---- derived state ---- */
 
 void vp_kick(struct vcpu *v)
@@ -388,13 +399,13 @@ static void wake(struct vcpu *v)
 /* Delivers at most one event. Returns true when something happened (so the boundary is looked at again). */
 static bool service(struct vcpu *v)
 {
-    if (v->s.activity == VP_SHUTDOWN) {
-        return false;
-    }
-    if (v->s.init_pending) {
+    if (v->s.init_pending) { /* INIT revives even a VP in shutdown */
         v->s.init_pending = false;
         vp_init_reset(v, false);
         return true;
+    }
+    if (v->s.activity == VP_SHUTDOWN) {
+        return false;
     }
     if (v->s.sipi_pending) {
         start_by_sipi(v);
@@ -482,11 +493,14 @@ static enum vp_stop run_loop(struct vcpu *v)
         if (UNLIKELY(v->cpu->config.host_cache_flush_every != 0)) {
             maybe_flush_for_test(v);
         }
-        if (UNLIKELY(v->s.interrupt_shadow || (v->s.rflags & (RFLAGS_TF | RFLAGS_RF)) || v->code_breakpoints)) {
+        if (UNLIKELY((v->s.rflags & RFLAGS_TF) || v->code_breakpoints || (v->s.interrupt_shadow && v->attention))) {
             step_carefully(v);
             finish_step(v);
             continue;
         }
+        /* With nothing to hold back, the shadow and RF just end with the first instruction of the block. */
+        v->s.interrupt_shadow = 0;
+        v->s.rflags &= ~RFLAGS_RF;
         struct block *b = find_block(v);
         restore_until(v);
         if (b->cost > v->budget && b->insns > 1) {
@@ -510,7 +524,10 @@ static void land(struct vcpu *v, int why)
         return;
     }
     if (u != NULL) {
+        /* It does not retire, but its time is over: what it already did (an MMIO read before a store that faults, a refused MSR)
+         * was seen at a moment that must not come again. */
         give_back(v, u);
+        v->budget -= own_cost(v, u);
         vp_begin_system(v, u); /* s.rip of the faulting instruction */
         v->current = NULL;
     }

@@ -438,7 +438,8 @@ static void channel_state(struct state *s, struct pit_channel *c)
     state_i64(s, &c->start_tick);
     state_i64(s, &c->switch_tick);
     state_i64(s, &c->paused_ticks);
-    bool sane = c->start_tick >= -65536 && c->start_tick <= TICK_LIMIT + 1 && c->switch_tick >= 0 &&
+    /* A start before the clock's own: a channel that was saved paused for longer than this clock has run, and then went on. */
+    bool sane = c->start_tick >= -TICK_LIMIT - 65536 && c->start_tick <= TICK_LIMIT + 1 && c->switch_tick >= 0 &&
                 c->switch_tick <= TICK_LIMIT + 65536 && c->paused_ticks >= 0 && c->paused_ticks <= TICK_LIMIT + 65536;
     bool counts = c->phase != PHASE_IDLE, cycles = c->mode == 2 || c->mode == 3;
     if (!sane || (counts && c->period < (cycles ? 2 : 1)) || (c->reload_waits && c->reload < 2) || c->access == ACCESS_LATCH) {

@@ -88,6 +88,11 @@ static void result_write(struct vcpu *vcpu, bool wide, uint64_t result)
     }
 }
 
+bool hypercall_block_fits(uint64_t address, unsigned bytes)
+{
+    return address % 8 == 0 && (address & PAGE_OFFSET_MASK) + bytes <= PAGE_BYTES;
+}
+
 /* The input block into `block`. §3.6: 8-byte aligned, inside one page, inside the GPA space; a page that is not there is
  * answered in the same way, for no parent waits for an intercept. */
 static hv_status_t input_fetch(const struct partition *p, const struct hypercall_row *row, const struct hypercall_registers *r,
@@ -98,8 +103,8 @@ static hv_status_t input_fetch(const struct partition *p, const struct hypercall
     if (fast || row->input_bytes == 0) {
         return HV_STATUS_SUCCESS;
     }
-    if (r->input % 8 != 0 || (r->input & PAGE_OFFSET_MASK) + row->input_bytes > PAGE_BYTES ||
-        !partition_gpa_valid(p, r->input) || !memory_read(p->machine->memory, gpa(r->input), block, row->input_bytes)) {
+    if (!hypercall_block_fits(r->input, row->input_bytes) || !partition_gpa_valid(p, r->input) ||
+        !memory_read(p->machine->memory, gpa(r->input), block, row->input_bytes)) {
         return HV_STATUS_INVALID_ALIGNMENT;
     }
     return HV_STATUS_SUCCESS;

@@ -48,5 +48,7 @@ extern const size_t hv_hypercall_row_count;
 struct hypercall_control hypercall_control_of(uint64_t value);
 /* What the control word alone says about a call of this row: HV_STATUS_SUCCESS or INVALID_HYPERCALL_INPUT. */
 hv_status_t hypercall_form_check(const struct hypercall_row *row, enum tlfs_edition edition, uint64_t value);
+/* §3.6: a parameter block is aligned to 8 bytes and lies within one page. */
+bool hypercall_block_fits(uint64_t address, unsigned bytes);
 
 #endif

@@ -1,27 +1,29 @@
-/* MMX: the packed-integer operations of packed.def on MMX registers, EMMS, MASKMOVQ, and what moves between MMX and XMM. SDM 1 chapter 9.
+/* MMX: the packed-integer operations of packed.def on MMX registers, EMMS, MASKMOVQ, and what moves between MMX and XMM. SDM 1
+ * chapter 9.
  *
- * MMi is the significand of the physical x87 register Ri. Every instruction here sets TOP to 0, all tags to valid (EMMS: to empty), and the
- * exponent and sign of the register it writes to ones (SDM 3A §12.2). Rows of mnemonics that SSE2 shares are in sse_int.c, sse_move.c, sse_shuffle.c.
+ * MMi is the significand of the physical x87 register Ri. Every instruction here sets TOP to 0, all tags to valid (EMMS: to
+ * empty), and the exponent and sign of the register it writes to ones (SDM 3A §12.2). Rows of mnemonics that SSE2 shares are in
+ * sse_int.c, sse_move.c, sse_shuffle.c.
  */
 #include "cpu/exec/mmx.h"
 #include "cpu/exec/packed.h"
 
-#define PACKED_BOTH(name, xmm, mmx)                                                                                           \
-    MMX_FORMS(name, 8, mmx)                                                                                                   \
+#define PACKED_BOTH(name, xmm, mmx)                                                                                            \
+    MMX_FORMS(name, 8, mmx)                                                                                                    \
     const struct simd_set mmx_##name = SET_LOAD(name);
-#define PACKED_LOW(name, xmm, mmx)                                                                                            \
-    MMX_FORMS(name, 4, mmx)                                                                                                   \
+#define PACKED_LOW(name, xmm, mmx)                                                                                             \
+    MMX_FORMS(name, 4, mmx)                                                                                                    \
     const struct simd_set mmx_##name = SET_LOAD(name);
 #define PACKED_XMM(name, value)
-#define PACKED_SHIFT(name, op)                                                                                                \
-    MMX_FORMS(name, 8, op(a, s))                                                                                              \
-    static HANDLER(name##_i)                                                                                                  \
-    {                                                                                                                         \
-        MMX_ENTER(v, u);                                                                                                      \
-        mmx_set(v, u->d, op(mmx_get(v, u->d), count((uint8_t)u->imm)));                                                       \
-        mmx_touch(v);                                                                                                         \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
+#define PACKED_SHIFT(name, op)                                                                                                 \
+    MMX_FORMS(name, 8, op(a, s))                                                                                               \
+    static HANDLER(name##_i)                                                                                                   \
+    {                                                                                                                          \
+        MMX_ENTER(v, u);                                                                                                       \
+        mmx_set(v, u->d, op(mmx_get(v, u->d), count_of((uint8_t)u->imm)));                                                     \
+        mmx_touch(v);                                                                                                          \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
     const struct simd_set mmx_##name = SET_SHIFT(name);
 #include "cpu/exec/packed.def"
 

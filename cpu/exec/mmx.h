@@ -1,5 +1,5 @@
-/* MMX handlers of instructions that share a mnemonic with SSE2: mmx.c makes them from packed.def, and the rows in sse_int.c name them.
- * One row then knows all of a mnemonic. */
+/* MMX handlers of instructions that share a mnemonic with SSE2: mmx.c makes them from packed.def, and the rows in sse_int.c
+ * name them. One row then knows all of a mnemonic. */
 #ifndef ORRERY_CPU_EXEC_MMX_H
 #define ORRERY_CPU_EXEC_MMX_H
 

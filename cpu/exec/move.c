@@ -601,9 +601,11 @@ static HANDLER(pusha)
     for (unsigned i = 0; i < 8; i++) {
         stack_probe_push(v, (i + 1) * u->x, u->x);
     }
-    for (unsigned r = RAX; r <= RDI; r++) {
-        stack_push(v, r == RSP ? sp : v->s.gpr[r], u->x);
+    for (unsigned r = RAX; r <= RDI; r++) { /* RSP moves last: a push may send the instruction back to run alone */
+        uint64_t at = (sp - (r + 1) * u->x) & stack_mask(v);
+        vp_store(v, segment_linear(v, SEG_SS, at, u->x, ACCESS_WRITE), u->x, r == RSP ? sp : v->s.gpr[r]);
     }
+    stack_release(v, 0 - 8 * (uint64_t)u->x);
     NEXT;
 }
 static HANDLER(popa)

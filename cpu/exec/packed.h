@@ -1,6 +1,6 @@
-/* Packed-integer operations on a host vector, for what one SSE2 intrinsic does not already say: the SSSE3 and SSE4 ones, and how an MMX
- * operation is had from the XMM one. An MMX value is the low half of a vector, whatever stands above it.
- * Private to sse_int.c and mmx.c.
+/* Packed-integer operations on a host vector, for what one SSE2 intrinsic does not already say: the SSSE3 and SSE4 ones, and
+ * how an MMX operation is had from the XMM one. An MMX value is the low half of a vector, whatever stands above it. Private to
+ * sse_int.c and mmx.c.
  */
 #ifndef ORRERY_CPU_EXEC_PACKED_H
 #define ORRERY_CPU_EXEC_PACKED_H
@@ -9,7 +9,8 @@
 
 /* ---- MMX from XMM, where the low half of the result is not it ---- */
 
-/* Both MMX operands in one vector, `a` below: horizontal and packing operations then yield all four (or eight) results in the low half. */
+/* Both MMX operands in one vector, `a` below: horizontal and packing operations then yield all four (or eight) results in the
+ * low half. */
 static inline __m128i both(__m128i a, __m128i s)
 {
     return _mm_unpacklo_epi64(a, s);
@@ -19,33 +20,30 @@ static inline __m128i high_half(__m128i x)
     return _mm_srli_si128(x, 8);
 }
 
-/* ---- shifts by bytes: n may be anything; 16 and more leave nothing ---- */
+/* ---- shifts by bytes ----
+ * In halves, whose shifts give 0 for a count above 63: a negative count, too, is such a one. So `n` may be anything, and
+ * anything that is not in 0..15 leaves nothing. */
 
-typedef unsigned __int128 bits128;
-static inline bits128 to_bits(__m128i x)
+static inline __m128i count_of(int bits)
 {
-    bits128 r;
-    __builtin_memcpy(&r, &x, 16);
-    return r;
+    return _mm_cvtsi32_si128(bits);
 }
-static inline __m128i from_bits(bits128 x)
+static inline __m128i bytes_right(__m128i x, int n)
 {
-    __m128i r;
-    __builtin_memcpy(&r, &x, 16);
-    return r;
+    __m128i high = _mm_srli_si128(x, 8);
+    __m128i within = _mm_srl_epi64(x, count_of(8 * n)), across = _mm_sll_epi64(high, count_of(64 - 8 * n));
+    return _mm_or_si128(_mm_or_si128(within, across), _mm_srl_epi64(high, count_of(8 * n - 64)));
 }
-static inline __m128i bytes_right(__m128i x, unsigned n)
+static inline __m128i bytes_left(__m128i x, int n)
 {
-    return from_bits(n > 15 ? 0 : to_bits(x) >> 8 * n);
+    __m128i low = _mm_slli_si128(x, 8);
+    __m128i within = _mm_sll_epi64(x, count_of(8 * n)), across = _mm_srl_epi64(low, count_of(64 - 8 * n));
+    return _mm_or_si128(_mm_or_si128(within, across), _mm_sll_epi64(low, count_of(8 * n - 64)));
 }
-static inline __m128i bytes_left(__m128i x, unsigned n)
+/* Bytes n..n+15 of a:s, `s` below (SDM 2B PALIGNR): of the three parts those out of place are 0. */
+static inline __m128i align_right(__m128i a, __m128i s, int n)
 {
-    return from_bits(n > 15 ? 0 : to_bits(x) << 8 * n);
-}
-/* Bytes n..n+15 of a:s, `s` below (SDM 2B PALIGNR). */
-static inline __m128i align_right(__m128i a, __m128i s, unsigned n)
-{
-    return n < 16 ? _mm_or_si128(bytes_right(s, n), bytes_left(a, 16 - n)) : bytes_right(a, n - 16);
+    return _mm_or_si128(_mm_or_si128(bytes_right(s, n), bytes_left(a, 16 - n)), bytes_right(a, n - 16));
 }
 
 /* ---- minimum and maximum that SSE2 lacks ---- */
@@ -90,16 +88,16 @@ static inline __m128i max_u32(__m128i a, __m128i s)
 
 /* ---- SSSE3 ---- */
 
-#define NEGATE_BY(bits)                                                                                                       \
-    static inline __m128i absolute##bits(__m128i s)                                                                           \
-    {                                                                                                                         \
-        __m128i negative = _mm_cmpgt_epi##bits(_mm_setzero_si128(), s);                                                       \
-        return _mm_sub_epi##bits(_mm_xor_si128(s, negative), negative);                                                       \
-    }                                                                                                                         \
-    static inline __m128i sign##bits(__m128i a, __m128i s)                                                                    \
-    {                                                                                                                         \
-        __m128i zero = _mm_setzero_si128(), negative = _mm_cmpgt_epi##bits(zero, s);                                          \
-        return _mm_andnot_si128(_mm_cmpeq_epi##bits(s, zero), _mm_sub_epi##bits(_mm_xor_si128(a, negative), negative));       \
+#define NEGATE_BY(bits)                                                                                                        \
+    static inline __m128i absolute##bits(__m128i s)                                                                            \
+    {                                                                                                                          \
+        __m128i negative = _mm_cmpgt_epi##bits(_mm_setzero_si128(), s);                                                        \
+        return _mm_sub_epi##bits(_mm_xor_si128(s, negative), negative);                                                        \
+    }                                                                                                                          \
+    static inline __m128i sign##bits(__m128i a, __m128i s)                                                                     \
+    {                                                                                                                          \
+        __m128i zero = _mm_setzero_si128(), negative = _mm_cmpgt_epi##bits(zero, s);                                           \
+        return _mm_andnot_si128(_mm_cmpeq_epi##bits(s, zero), _mm_sub_epi##bits(_mm_xor_si128(a, negative), negative));        \
     }
 NEGATE_BY(8)
 NEGATE_BY(16)
@@ -144,13 +142,20 @@ static inline __m128i phsubd(__m128i a, __m128i s)
     return _mm_sub_epi32(DWORDS(a, s, 0x88), DWORDS(a, s, 0xdd));
 }
 
+/* Eight bytes of `x` by the low nibbles of `control`. */
+static inline uint64_t look_up(const xmm_t *x, uint64_t control)
+{
+    uint64_t r = 0;
+    for (int i = 0; i < 64; i += 8) {
+        r |= (uint64_t)x->b[control >> i & 15] << i;
+    }
+    return r;
+}
 static inline __m128i pshufb(__m128i a, __m128i s)
 {
-    xmm_t x = to_array(a), control = to_array(s), r;
-    for (int i = 0; i < 16; i++) {
-        r.b[i] = control.b[i] & 0x80 ? 0 : x.b[control.b[i] & 15];
-    }
-    return to_vector(r);
+    xmm_t x = to_array(a), control = to_array(s);
+    __m128i r = _mm_set_epi64x((int64_t)look_up(&x, control.q[1]), (int64_t)look_up(&x, control.q[0]));
+    return _mm_andnot_si128(_mm_cmpgt_epi8(_mm_setzero_si128(), s), r);
 }
 /* ((a * s >> 14) + 1) >> 1 */
 static inline __m128i pmulhrsw(__m128i a, __m128i s)
@@ -249,12 +254,6 @@ static inline __m128i zx16to32(__m128i s)
 static inline __m128i zx32to64(__m128i s)
 {
     return _mm_unpacklo_epi32(s, _mm_setzero_si128());
-}
-
-/* A shift by an immediate is the shift by a register of that value: counts beyond the width clear, or fill with the sign. */
-static inline __m128i count(unsigned n)
-{
-    return _mm_cvtsi32_si128((int)n);
 }
 
 #endif

@@ -1,9 +1,11 @@
-/* Unmasked SSE floating-point exceptions. SDM 1 §4.9 Overview of Floating-Point Exceptions, §11.5 SSE, SSE2, and SSE3 Exceptions.
+/* Unmasked SSE floating-point exceptions. SDM 1 §4.9 Overview of Floating-Point Exceptions, §11.5 SSE, SSE2, and SSE3
+ * Exceptions.
  *
- * The host computes with everything masked, so its flags are those of the masked responses. With overflow or underflow unmasked the
- * architecture asks for others: underflow as soon as the result is tiny, even if exact (§4.9.1.5), and precision only if the result would be inexact
- * had the exponent no bounds (§4.9.1.4). For that the operation is judged again, lane by lane, and exactness is decided in integers.
- * Pre-computation exceptions, if one is unmasked, are reported alone: nothing was computed then.
+ * The host computes with everything masked, so its flags are those of the masked responses. With overflow or underflow unmasked
+ * the architecture asks for others: underflow as soon as the result is tiny, even if exact (§4.9.1.5), and precision only if
+ * the result would be inexact had the exponent no bounds (§4.9.1.4). For that the operation is judged again, lane by lane, and
+ * exactness is decided in integers. Pre-computation exceptions, if one is unmasked, are reported alone: nothing was computed
+ * then.
  */
 #include "cpu/exec/simd.h"
 
@@ -53,7 +55,8 @@ struct number {
 static struct number number_of(uint64_t bits, unsigned format_bits, unsigned fraction, bool daz)
 {
     uint64_t field = bits >> fraction & ((1ULL << (format_bits - 1 - fraction)) - 1);
-    struct number n = {.negative = bits >> (format_bits - 1) & 1, .significand = bits & ((1ULL << fraction) - 1), .exponent = (int)field};
+    struct number n = {
+        .negative = bits >> (format_bits - 1) & 1, .significand = bits & ((1ULL << fraction) - 1), .exponent = (int)field};
     if (field != 0) {
         n.significand |= 1ULL << fraction;
     } else {

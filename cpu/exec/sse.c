@@ -1,8 +1,9 @@
-/* SSE, SSE2, SSE3, SSE4.1 floating-point arithmetic: add to square root, horizontal forms, logic, compares, dot products, reciprocals.
- * SDM 1 chapters 10-12.
+/* SSE, SSE2, SSE3, SSE4.1 floating-point arithmetic: add to square root, horizontal forms, logic, compares, dot products,
+ * reciprocals. SDM 1 chapters 10-12.
  *
- * The host's instructions compute under the guest's MXCSR (simd.h, sse.h). What the host baseline lacks (SSE3, SSE4.1) is put together
- * from SSE2 so that neither results nor flags differ: lanes that take no part are zeroed first, for 0 op 0 raises nothing.
+ * The host's instructions compute under the guest's MXCSR (simd.h, sse.h). What the host baseline lacks (SSE3, SSE4.1) is put
+ * together from SSE2 so that neither results nor flags differ: lanes that take no part are zeroed first, for 0 op 0 raises
+ * nothing.
  */
 #include "cpu/exec/simd.h"
 #include "cpu/fp/approximate.h"
@@ -11,26 +12,26 @@
 
 #define ARITHMETIC(X) X(add) X(sub) X(mul) X(div)
 #define ORDER(X) X(min) X(max)
-#define X(op)                                                                                                                 \
-    FP_ASM(op##ps)                                                                                                            \
-    FP_ASM(op##pd)                                                                                                            \
-    FP_ASM(op##ss)                                                                                                            \
+#define X(op)                                                                                                                  \
+    FP_ASM(op##ps)                                                                                                             \
+    FP_ASM(op##pd)                                                                                                             \
+    FP_ASM(op##ss)                                                                                                             \
     FP_ASM(op##sd)
 ARITHMETIC(X)
 ORDER(X)
 #undef X
 enum { ONE = 1, TWO = 3, FOUR = 15 }; /* lanes that take part */
-#define X(op)                                                                                                                 \
-    FP_XMM_JUDGED(op##ps_op, 16, op##ps(a, s), fp_judge(v, &op##_single, FOUR, a, s))                                         \
-    FP_XMM_JUDGED(op##pd_op, 16, op##pd(a, s), fp_judge(v, &op##_double, TWO, a, s))                                          \
-    FP_XMM_JUDGED(op##ss_op, 4, op##ss(a, s), fp_judge(v, &op##_single, ONE, a, s))                                           \
+#define X(op)                                                                                                                  \
+    FP_XMM_JUDGED(op##ps_op, 16, op##ps(a, s), fp_judge(v, &op##_single, FOUR, a, s))                                          \
+    FP_XMM_JUDGED(op##pd_op, 16, op##pd(a, s), fp_judge(v, &op##_double, TWO, a, s))                                           \
+    FP_XMM_JUDGED(op##ss_op, 4, op##ss(a, s), fp_judge(v, &op##_single, ONE, a, s))                                            \
     FP_XMM_JUDGED(op##sd_op, 8, op##sd(a, s), fp_judge(v, &op##_double, ONE, a, s))
 ARITHMETIC(X)
 #undef X
-#define X(op)                                                                                                                 \
-    FP_XMM_FORMS(op##ps_op, 16, op##ps(a, s))                                                                                 \
-    FP_XMM_FORMS(op##pd_op, 16, op##pd(a, s))                                                                                 \
-    FP_XMM_FORMS(op##ss_op, 4, op##ss(a, s))                                                                                  \
+#define X(op)                                                                                                                  \
+    FP_XMM_FORMS(op##ps_op, 16, op##ps(a, s))                                                                                  \
+    FP_XMM_FORMS(op##pd_op, 16, op##pd(a, s))                                                                                  \
+    FP_XMM_FORMS(op##ss_op, 4, op##ss(a, s))                                                                                   \
     FP_XMM_FORMS(op##sd_op, 8, op##sd(a, s))
 ORDER(X)
 #undef X
@@ -74,15 +75,16 @@ static inline __m128i odd_singles(__m128i a, __m128i s)
 {
     return SHUFFLE_PS(a, s, ODD_LANES);
 }
-#define HORIZONTAL(op)                                                                                                        \
-    FP_XMM_JUDGED(h##op##ps_op, 16, op##ps(even_singles(a, s), odd_singles(a, s)),                                            \
-                  fp_judge(v, &op##_single, FOUR, even_singles(a, s), odd_singles(a, s)))                                     \
-    FP_XMM_JUDGED(h##op##pd_op, 16, op##pd(_mm_unpacklo_epi64(a, s), _mm_unpackhi_epi64(a, s)),                               \
+#define HORIZONTAL(op)                                                                                                         \
+    FP_XMM_JUDGED(h##op##ps_op, 16, op##ps(even_singles(a, s), odd_singles(a, s)),                                             \
+                  fp_judge(v, &op##_single, FOUR, even_singles(a, s), odd_singles(a, s)))                                      \
+    FP_XMM_JUDGED(h##op##pd_op, 16, op##pd(_mm_unpacklo_epi64(a, s), _mm_unpackhi_epi64(a, s)),                                \
                   fp_judge(v, &op##_double, TWO, _mm_unpacklo_epi64(a, s), _mm_unpackhi_epi64(a, s)))
 HORIZONTAL(add)
 HORIZONTAL(sub)
 
-static inline __m128i alternate(__m128i (*sub)(__m128i, __m128i), __m128i (*add)(__m128i, __m128i), __m128i even, __m128i a, __m128i s)
+static inline __m128i alternate(__m128i (*sub)(__m128i, __m128i), __m128i (*add)(__m128i, __m128i), __m128i even, __m128i a,
+                                __m128i s)
 {
     __m128i difference = sub(_mm_and_si128(even, a), _mm_and_si128(even, s));
     __m128i sum = add(_mm_andnot_si128(even, a), _mm_andnot_si128(even, s));
@@ -164,20 +166,36 @@ FP_XMM_JUDGED(dppd_op, 16, dppd(a, s, imm), dppd_raised(v, a, s, imm))
 /* ---- compares ---- */
 
 /* CMPPS and its kin: the legacy encodings look at bits 2:0 of the immediate (SDM 2A CMPPD, table 3-1). */
-#define COMPARE(lanes)                                                                                                        \
-    static inline __m128i cmp##lanes(__m128i a, __m128i s, unsigned predicate)                                                \
-    {                                                                                                                         \
-        switch (predicate & 7) {                                                                                              \
-        case 0: __asm__ volatile("cmpeq" #lanes " %1, %0" : "+x"(a) : "x"(s)); break;                                         \
-        case 1: __asm__ volatile("cmplt" #lanes " %1, %0" : "+x"(a) : "x"(s)); break;                                         \
-        case 2: __asm__ volatile("cmple" #lanes " %1, %0" : "+x"(a) : "x"(s)); break;                                         \
-        case 3: __asm__ volatile("cmpunord" #lanes " %1, %0" : "+x"(a) : "x"(s)); break;                                      \
-        case 4: __asm__ volatile("cmpneq" #lanes " %1, %0" : "+x"(a) : "x"(s)); break;                                        \
-        case 5: __asm__ volatile("cmpnlt" #lanes " %1, %0" : "+x"(a) : "x"(s)); break;                                        \
-        case 6: __asm__ volatile("cmpnle" #lanes " %1, %0" : "+x"(a) : "x"(s)); break;                                        \
-        default: __asm__ volatile("cmpord" #lanes " %1, %0" : "+x"(a) : "x"(s)); break;                                       \
-        }                                                                                                                     \
-        return a;                                                                                                             \
+#define COMPARE(lanes)                                                                                                         \
+    static inline __m128i cmp##lanes(__m128i a, __m128i s, unsigned predicate)                                                 \
+    {                                                                                                                          \
+        switch (predicate & 7) {                                                                                               \
+        case 0:                                                                                                                \
+            __asm__ volatile("cmpeq" #lanes " %1, %0" : "+x"(a) : "x"(s));                                                     \
+            break;                                                                                                             \
+        case 1:                                                                                                                \
+            __asm__ volatile("cmplt" #lanes " %1, %0" : "+x"(a) : "x"(s));                                                     \
+            break;                                                                                                             \
+        case 2:                                                                                                                \
+            __asm__ volatile("cmple" #lanes " %1, %0" : "+x"(a) : "x"(s));                                                     \
+            break;                                                                                                             \
+        case 3:                                                                                                                \
+            __asm__ volatile("cmpunord" #lanes " %1, %0" : "+x"(a) : "x"(s));                                                  \
+            break;                                                                                                             \
+        case 4:                                                                                                                \
+            __asm__ volatile("cmpneq" #lanes " %1, %0" : "+x"(a) : "x"(s));                                                    \
+            break;                                                                                                             \
+        case 5:                                                                                                                \
+            __asm__ volatile("cmpnlt" #lanes " %1, %0" : "+x"(a) : "x"(s));                                                    \
+            break;                                                                                                             \
+        case 6:                                                                                                                \
+            __asm__ volatile("cmpnle" #lanes " %1, %0" : "+x"(a) : "x"(s));                                                    \
+            break;                                                                                                             \
+        default:                                                                                                               \
+            __asm__ volatile("cmpord" #lanes " %1, %0" : "+x"(a) : "x"(s));                                                    \
+            break;                                                                                                             \
+        }                                                                                                                      \
+        return a;                                                                                                              \
     }
 COMPARE(ps)
 COMPARE(pd)
@@ -189,13 +207,13 @@ FP_XMM_FORMS(cmpss_op, 4, cmpss(a, s, imm))
 FP_XMM_FORMS(cmpsd_op, 8, cmpsd(a, s, imm))
 
 /* COMISS and its kin: ZF, PF, CF as compared; OF, SF, AF cleared. Value as vcpu.fl. */
-#define COMPARE_FLAGS(name, kind)                                                                                                   \
-    static inline uint16_t name(__m128i a, __m128i s)                                                                         \
-    {                                                                                                                         \
-        bool zf, pf, cf;                                                                                                      \
-        __asm__ volatile(#name " %4, %3" : "=@ccz"(zf), "=@ccp"(pf), "=@ccc"(cf) : "x"(a), "x"(s));                           \
-        return (uint16_t)(zf << 14 | pf << 10 | cf << 8);                                                                     \
-    }                                                                                                                         \
+#define COMPARE_FLAGS(name, kind)                                                                                              \
+    static inline uint16_t name(__m128i a, __m128i s)                                                                          \
+    {                                                                                                                          \
+        bool zf, pf, cf;                                                                                                       \
+        __asm__ volatile(#name " %4, %3" : "=@ccz"(zf), "=@ccp"(pf), "=@ccc"(cf) : "x"(a), "x"(s));                            \
+        return (uint16_t)(zf << 14 | pf << 10 | cf << 8);                                                                      \
+    }                                                                                                                          \
     FP_FORMS(name##_op, NOTHING_MORE, xmm_get, kind, const uint16_t r = name(xmm_get(v, u->d), s), fp_found(v), v->fl = r)
 COMPARE_FLAGS(comiss, 4)
 COMPARE_FLAGS(comisd, 8)
@@ -204,8 +222,8 @@ COMPARE_FLAGS(ucomisd, 8)
 
 /* ---- rows ---- */
 
-#define FP_ROWS(MNEMONIC, op, cost)                                                                                           \
-    SIMD_ROW(MNEMONIC##PS, cost, .xmm = SET_LOAD(op##ps_op)), SIMD_ROW(MNEMONIC##PD, cost, .xmm = SET_LOAD(op##pd_op)),       \
+#define FP_ROWS(MNEMONIC, op, cost)                                                                                            \
+    SIMD_ROW(MNEMONIC##PS, cost, .xmm = SET_LOAD(op##ps_op)), SIMD_ROW(MNEMONIC##PD, cost, .xmm = SET_LOAD(op##pd_op)),        \
         SIMD_ROW(MNEMONIC##SS, cost, .xmm = SET_LOAD(op##ss_op)), SIMD_ROW(MNEMONIC##SD, cost, .xmm = SET_LOAD(op##sd_op))
 
 const struct insn_row sse_rows[] = {

@@ -1,8 +1,8 @@
 /* MXCSR, and the way in and out of guest floating point. SDM 1 §10.2.3 MXCSR Control and Status Register, §11.5 SSE exceptions.
  *
  * While vp_run() is active the host's MXCSR holds the guest's rounding, FTZ and DAZ bits with every exception masked, so
- * that host instructions compute what the guest asked for and collect its sticky flags. s.mxcsr always has the right control bits and masks;
- * its sticky flags are complete only together with the host's (mxcsr_read()).
+ * that host instructions compute what the guest asked for and collect its sticky flags. s.mxcsr always has the right control
+ * bits and masks; its sticky flags are complete only together with the host's (mxcsr_read()).
  */
 #ifndef ORRERY_CPU_EXEC_SSE_H
 #define ORRERY_CPU_EXEC_SSE_H
@@ -10,7 +10,12 @@
 #include "cpu/vcpu.h"
 
 enum mxcsr_bits {
-    MXCSR_IE = 0x01, MXCSR_DE = 0x02, MXCSR_ZE = 0x04, MXCSR_OE = 0x08, MXCSR_UE = 0x10, MXCSR_PE = 0x20,
+    MXCSR_IE = 0x01,
+    MXCSR_DE = 0x02,
+    MXCSR_ZE = 0x04,
+    MXCSR_OE = 0x08,
+    MXCSR_UE = 0x10,
+    MXCSR_PE = 0x20,
     MXCSR_FLAGS = 0x3f,
     MXCSR_PRE_COMPUTATION = MXCSR_IE | MXCSR_DE | MXCSR_ZE, /* SDM 1 §11.5.2: found before anything is computed */
     MXCSR_DAZ = 0x40,

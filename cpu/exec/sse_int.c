@@ -7,13 +7,13 @@
 #define PACKED_BOTH(name, xmm, mmx) XMM_FORMS(name, 16, xmm)
 #define PACKED_LOW(name, xmm, mmx) XMM_FORMS(name, 16, xmm)
 #define PACKED_XMM(name, value) XMM_FORMS(name, 16, value)
-#define PACKED_SHIFT(name, op)                                                                                                \
-    XMM_FORMS(name, 16, op(a, s))                                                                                             \
-    static HANDLER(name##_i)                                                                                                  \
-    {                                                                                                                         \
-        SSE_ENTER(v, u);                                                                                                      \
-        xmm_set(v, u->d, op(xmm_get(v, u->d), count((uint8_t)u->imm)));                                                       \
-        NEXT;                                                                                                                 \
+#define PACKED_SHIFT(name, op)                                                                                                 \
+    XMM_FORMS(name, 16, op(a, s))                                                                                              \
+    static HANDLER(name##_i)                                                                                                   \
+    {                                                                                                                          \
+        SSE_ENTER(v, u);                                                                                                       \
+        xmm_set(v, u->d, op(xmm_get(v, u->d), count_of((uint8_t)u->imm)));                                                     \
+        NEXT;                                                                                                                  \
     }
 #include "cpu/exec/packed.def"
 #undef PACKED_BOTH

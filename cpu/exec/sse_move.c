@@ -1,4 +1,5 @@
-/* Moves between XMM registers, MMX registers, GPRs and memory, non-temporal ones among them; sign masks; fences. SDM 1 §10.4.1, §11.4.1, §12.3.
+/* Moves between XMM registers, MMX registers, GPRs and memory, non-temporal ones among them; sign masks; fences. SDM 1 §10.4.1,
+ * §11.4.1, §12.3.
  *
  * None looks at MXCSR: a NaN moves as any bits. Caches do not exist here, so non-temporal hints and fences order nothing.
  * MASKMOVDQU and MASKMOVQ store the selected bytes alone and fault for them alone.

@@ -1,5 +1,6 @@
-/* Rearranging: shuffles, unpacks, inserts and extracts, blends, shifts by bytes, widening. SSE to SSE4.1. Nothing is computed and
- * MXCSR plays no part. Selectors come from the immediate byte; bits that an instruction does not define are ignored (SDM 2B).
+/* Rearranging: shuffles, unpacks, inserts and extracts, blends, shifts by bytes, widening. SSE to SSE4.1. Nothing is computed
+ * and MXCSR plays no part. Selectors come from the immediate byte; bits that an instruction does not define are ignored (SDM
+ * 2B).
  */
 #include "cpu/exec/packed.h"
 
@@ -36,13 +37,13 @@ XMM_FORMS(UNPCKHPD, 16, _mm_unpackhi_epi64(a, s))
 
 /* ---- inserts: a GPR's low part, or memory of that size ---- */
 
-#define XMM_INSERT(name, kind, element, mask)                                                                                 \
-    static inline __m128i insert_##element(__m128i a, __m128i s, unsigned imm)                                                \
-    {                                                                                                                         \
-        xmm_t r = to_array(a);                                                                                                \
-        r.element[imm & mask] = to_array(s).element[0];                                                                       \
-        return to_vector(r);                                                                                                  \
-    }                                                                                                                         \
+#define XMM_INSERT(name, kind, element, mask)                                                                                  \
+    static inline __m128i insert_##element(__m128i a, __m128i s, unsigned imm)                                                 \
+    {                                                                                                                          \
+        xmm_t r = to_array(a);                                                                                                 \
+        r.element[imm & mask] = to_array(s).element[0];                                                                        \
+        return to_vector(r);                                                                                                   \
+    }                                                                                                                          \
     SIMD_FORMS(name, SSE_ENTER, gpr_get, kind, xmm_set(v, u->d, insert_##element(xmm_get(v, u->d), s, imm)))
 XMM_INSERT(PINSRB, 1, b, 15)
 XMM_INSERT(PINSRW, 2, w, 7)
@@ -71,13 +72,13 @@ static HANDLER(insertps_between)
 
 /* ---- extracts: into a GPR, zero-extended, or memory of that size ---- */
 
-#define XMM_EXTRACT(name, kind, element, mask)                                                                                \
-    XMM_STORE_FORMS(name, kind, _mm_cvtsi64_si128((int64_t)to_array(s).element[imm & mask]))                                  \
-    static HANDLER(name##_x)                                                                                                  \
-    {                                                                                                                         \
-        SSE_ENTER(v, u);                                                                                                      \
-        set_reg64(v, u->d, v->s.xmm[u->s].element[u->imm & mask]);                                                            \
-        NEXT;                                                                                                                 \
+#define XMM_EXTRACT(name, kind, element, mask)                                                                                 \
+    XMM_STORE_FORMS(name, kind, _mm_cvtsi64_si128((int64_t)to_array(s).element[imm & mask]))                                   \
+    static HANDLER(name##_x)                                                                                                   \
+    {                                                                                                                          \
+        SSE_ENTER(v, u);                                                                                                       \
+        set_reg64(v, u->d, v->s.xmm[u->s].element[u->imm & mask]);                                                             \
+        NEXT;                                                                                                                  \
     }
 XMM_EXTRACT(PEXTRB, 1, b, 15)
 XMM_EXTRACT(PEXTRW, 2, w, 7)
@@ -139,7 +140,10 @@ XMM_FORMS(PMOVZXDQ, 8, zx32to64(s))
 /* ---- rows ---- */
 
 #define SHUFFLE_ROW(name) XMM_ROW(name, name)
-#define EXTRACT_SET(name) {name##_x, NULL, NULL, name##_s, name##_sg, NULL}
+#define EXTRACT_SET(name)                                                                                                      \
+    {                                                                                                                          \
+        name##_x, NULL, NULL, name##_s, name##_sg, NULL                                                                        \
+    }
 
 const struct insn_row sse_shuffle_rows[] = {
     SHUFFLE_ROW(SHUFPS),

@@ -204,6 +204,7 @@ static inline bool repeat(struct vcpu *v, const struct uop *u, void (*one)(struc
         }
         if (v->budget <= 0) {
             v->instructions--; /* not retired yet */
+            v->s.rflags |= RFLAGS_RF; /* SDM 3B §17.3.1.1: what interrupts a repetition saves RF as 1 */
             v->s.rip = v->mode == CODE_64 ? uop_linear(v, u) : (uint32_t)(uop_linear(v, u) - v->s.seg_base[SEG_CS]) & (v->mode == CODE_16 ? 0xffffu : ~0u);
             return false;
         }

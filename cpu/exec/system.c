@@ -262,10 +262,8 @@ static HANDLER(rdmsr)
     uint64_t value = 0;
     uint32_t msr = (uint32_t)v->s.gpr[RCX];
     if (msr_read(v, msr, &value) != MSR_OK) {
-        TRACE(v->machine->trace, msr_refused, v->index, msr, 0, 0, v->s.rip);
         vp_gp0(v);
     }
-    TRACE(v->machine->trace, msr_read, v->index, msr, value, v->s.rip);
     set_edx_eax(v, value);
     LEAVE_NEXT;
 }
@@ -277,10 +275,8 @@ static HANDLER(wrmsr)
     uint32_t msr = (uint32_t)v->s.gpr[RCX];
     uint64_t value = edx_eax(v), next = uop_next_rip(v, u);
     if (msr_write(v, msr, value) != MSR_OK) {
-        TRACE(v->machine->trace, msr_refused, v->index, msr, 1, value, v->s.rip);
         vp_gp0(v);
     }
-    TRACE(v->machine->trace, msr_write, v->index, msr, value, v->s.rip);
     LEAVE_AT(v, next);
 }
 

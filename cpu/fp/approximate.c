@@ -1,8 +1,9 @@
-/* RCPSS and RSQRTSS. The choice, for both: the exact result rounded to nearest at 12 bits after the leading one (ties, which only 1/x has
- * and only at powers of two, are exact). Its relative error is at most 2^-13, well within the SDM's 1.5 * 2^-12, and powers of two (of four) are exact.
+/* RCPSS and RSQRTSS. The choice, for both: the exact result rounded to nearest at 12 bits after the leading one (ties, which
+ * only 1/x has and only at powers of two, are exact). Its relative error is at most 2^-13, well within the SDM's 1.5 * 2^-12,
+ * and powers of two (of four) are exact.
  *
- * Special operands by SDM 2B RCPSS, RSQRTSS: a denormal counts as a zero of its sign; 1/0 and 1/sqrt(0) are infinities of that sign; a tiny
- * result becomes a zero; SNaN becomes quiet; the root of a negative number is the default NaN.
+ * Special operands by SDM 2B RCPSS, RSQRTSS: a denormal counts as a zero of its sign; 1/0 and 1/sqrt(0) are infinities of that
+ * sign; a tiny result becomes a zero; SNaN becomes quiet; the root of a negative number is the default NaN.
  */
 #include "cpu/fp/approximate.h"
 

@@ -14,21 +14,23 @@ uint64_t dice_roll(struct dice *d)
     return z ^ z >> 31;
 }
 
-/* Singles and doubles whose handling differs: zeros, denormals, least and greatest normals, infinities, NaNs of both kinds with payloads,
- * halves, the borders of the integer formats. */
+/* Singles and doubles whose handling differs: zeros, denormals, least and greatest normals, infinities, NaNs of both kinds with
+ * payloads, halves, the borders of the integer formats. */
 static const uint32_t singles[] = {
-    0x00000000, 0x00000001, 0x00000002, 0x007fffff, 0x00400000, 0x00800000, 0x00800001, 0x00ffffff, 0x01000000, 0x7f7fffff, 0x7f7ffffe,
-    0x7f000000, 0x7f800000, 0x7f800001, 0x7fbfffff, 0x7fc00000, 0x7fc12345, 0x7fffffff, 0x7f9abcde, 0x3f800000, 0x3f800001, 0x3f7fffff,
-    0x3f000000, 0x3effffff, 0x3f000001, 0x3fc00000, 0x40200000, 0x40000000, 0x4b000000, 0x4b000001, 0x4affffff, 0x4b7fffff, 0x4b800000,
-    0x4effffff, 0x4f000000, 0x4f000001, 0x5f000000, 0x5effffff, 0x5f800000, 0x33800000, 0x1f800000, 0x20000000, 0x5f7fffff, 0x00100000,
+    0x00000000, 0x00000001, 0x00000002, 0x007fffff, 0x00400000, 0x00800000, 0x00800001, 0x00ffffff, 0x01000000,
+    0x7f7fffff, 0x7f7ffffe, 0x7f000000, 0x7f800000, 0x7f800001, 0x7fbfffff, 0x7fc00000, 0x7fc12345, 0x7fffffff,
+    0x7f9abcde, 0x3f800000, 0x3f800001, 0x3f7fffff, 0x3f000000, 0x3effffff, 0x3f000001, 0x3fc00000, 0x40200000,
+    0x40000000, 0x4b000000, 0x4b000001, 0x4affffff, 0x4b7fffff, 0x4b800000, 0x4effffff, 0x4f000000, 0x4f000001,
+    0x5f000000, 0x5effffff, 0x5f800000, 0x33800000, 0x1f800000, 0x20000000, 0x5f7fffff, 0x00100000,
 };
 static const uint64_t doubles[] = {
-    0x0000000000000000, 0x0000000000000001, 0x000fffffffffffff, 0x0008000000000000, 0x0010000000000000, 0x0010000000000001, 0x001fffffffffffff,
-    0x7fefffffffffffff, 0x7fe0000000000000, 0x7ff0000000000000, 0x7ff0000000000001, 0x7ff7ffffffffffff, 0x7ff8000000000000, 0x7ff8123456789abc,
-    0x7ff4123456789abc, 0x3ff0000000000000, 0x3ff0000000000001, 0x3fefffffffffffff, 0x3fe0000000000000, 0x3fdfffffffffffff, 0x3fe0000000000001,
-    0x3ff8000000000000, 0x4004000000000000, 0x4330000000000000, 0x4330000000000001, 0x432fffffffffffff, 0x41dfffffffc00000, 0x41dfffffffe00000,
-    0x41e0000000000000, 0xc1e0000000200000, 0x43e0000000000000, 0x43dfffffffffffff, 0x47efffffe0000000, 0x47efffffefffffff, 0x47effffff0000000,
-    0x47f0000000000000, 0x380fffffffffffff, 0x3810000000000000, 0x36a0000000000000, 0x3690000000000000, 0x3690000000000001, 0x36b8000000000000,
+    0x0000000000000000, 0x0000000000000001, 0x000fffffffffffff, 0x0008000000000000, 0x0010000000000000, 0x0010000000000001,
+    0x001fffffffffffff, 0x7fefffffffffffff, 0x7fe0000000000000, 0x7ff0000000000000, 0x7ff0000000000001, 0x7ff7ffffffffffff,
+    0x7ff8000000000000, 0x7ff8123456789abc, 0x7ff4123456789abc, 0x3ff0000000000000, 0x3ff0000000000001, 0x3fefffffffffffff,
+    0x3fe0000000000000, 0x3fdfffffffffffff, 0x3fe0000000000001, 0x3ff8000000000000, 0x4004000000000000, 0x4330000000000000,
+    0x4330000000000001, 0x432fffffffffffff, 0x41dfffffffc00000, 0x41dfffffffe00000, 0x41e0000000000000, 0xc1e0000000200000,
+    0x43e0000000000000, 0x43dfffffffffffff, 0x47efffffe0000000, 0x47efffffefffffff, 0x47effffff0000000, 0x47f0000000000000,
+    0x380fffffffffffff, 0x3810000000000000, 0x36a0000000000000, 0x3690000000000000, 0x3690000000000001, 0x36b8000000000000,
 };
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -170,8 +172,8 @@ static ZydisEncoderRequest request_of(const struct form *f)
     return r;
 }
 
-/* The encoder takes it, and the decoder reads it back: the same mnemonic, and memory of the size that was asked for (which the encoder
- * does not always check). */
+/* The encoder takes it, and the decoder reads it back: the same mnemonic, and memory of the size that was asked for (which the
+ * encoder does not always check). */
 static bool form_exists(struct form *f)
 {
     ZydisEncoderRequest r = request_of(f);
@@ -184,8 +186,7 @@ static bool form_exists(struct form *f)
         return false;
     }
     ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code, length, &zi, zo)) ||
-        zi.mnemonic != f->mnemonic) {
+    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code, length, &zi, zo)) || zi.mnemonic != f->mnemonic) {
         return false;
     }
     for (unsigned i = 0; i < r.operand_count; i++) {
@@ -246,7 +247,8 @@ bool form_from_raw(const struct raw_form *raw, struct form *to)
     ZydisDecoder decoder;
     ZydisDecodedInstruction zi;
     ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-    if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, code, length, &zi)) || zi.mnemonic != raw->mnemonic || zi.length != length) {
+    if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, code, length, &zi)) || zi.mnemonic != raw->mnemonic ||
+        zi.length != length) {
         return false;
     }
     *to = (struct form){.mnemonic = raw->mnemonic, .isa_set = (uint16_t)zi.meta.isa_set, .raw = raw};
@@ -256,13 +258,15 @@ bool form_from_raw(const struct raw_form *raw, struct form *to)
 
 const char *form_text(const struct form *f, char *buffer, unsigned bytes)
 {
-    static const char *const names[SHAPES] = {"", "xmm", "mm", "r8", "r16", "r32", "r64", "m8", "m16", "m32", "m64", "m128", "imm8"};
+    static const char *const names[SHAPES] = {"",   "xmm", "mm",  "r8",  "r16",  "r32", "r64",
+                                              "m8", "m16", "m32", "m64", "m128", "imm8"};
     int n = snprintf(buffer, bytes, "%s", ZydisMnemonicGetString((ZydisMnemonic)f->mnemonic));
     for (unsigned i = 0; i < FORM_OPERANDS && f->shape[i] != SHAPE_NONE; i++) {
         n += snprintf(buffer + n, bytes - (unsigned)n, "%s%s", i == 0 ? " " : ", ", names[f->shape[i]]);
     }
     if (f->raw != NULL) {
-        snprintf(buffer + n, bytes - (unsigned)n, " (%02x%s %02x %02x)", f->raw->prefix, f->raw->wide ? " W" : "", f->raw->map, f->raw->opcode);
+        snprintf(buffer + n, bytes - (unsigned)n, " (%02x%s %02x %02x)", f->raw->prefix, f->raw->wide ? " W" : "", f->raw->map,
+                 f->raw->opcode);
     }
     return buffer;
 }
@@ -272,7 +276,8 @@ const char *form_text(const struct form *f, char *buffer, unsigned bytes)
 enum { RSP_NUMBER = 4, CASE_32_BIT = 5, CASE_RIP = 8 };
 
 /* [base], [base + index * scale + disp], the same with 32-bit registers, or [rip + disp]. */
-static bool choose_address(ZydisEncoderOperand *o, struct dice *d, uint64_t code_at, uint64_t address, uint64_t gpr[16], bool *rip)
+static bool choose_address(ZydisEncoderOperand *o, struct dice *d, uint64_t code_at, uint64_t address, uint64_t gpr[16],
+                           bool *rip)
 {
     static const uint8_t scales[] = {1, 2, 4, 8};
     unsigned base = dice_below(d, 16), index = dice_below(d, 16), kind = dice_below(d, 16);
@@ -299,10 +304,12 @@ static bool choose_address(ZydisEncoderOperand *o, struct dice *d, uint64_t code
     return true;
 }
 
-unsigned form_encode(const struct form *f, struct dice *d, uint64_t code_at, uint64_t address, uint64_t gpr[16], uint8_t code[FORM_BYTES_MAX])
+unsigned form_encode(const struct form *f, struct dice *d, uint64_t code_at, uint64_t address, uint64_t gpr[16],
+                     uint8_t code[FORM_BYTES_MAX])
 {
     if (f->raw != NULL) {
-        unsigned first = dice_below(d, f->shape[0] == SHAPE_MMX ? 8 : 16), second = dice_below(d, f->shape[1] == SHAPE_MMX ? 8 : 16);
+        unsigned first = dice_below(d, f->shape[0] == SHAPE_MMX ? 8 : 16),
+                 second = dice_below(d, f->shape[1] == SHAPE_MMX ? 8 : 16);
         return raw_encode(f->raw, first, second, (uint8_t)dice_roll(d), code);
     }
     ZydisEncoderRequest r = request_of(f);

@@ -7,14 +7,23 @@
 
 /* Guest-physical places. */
 enum {
-    PML4_AT = 0x1000, PDPT_AT = 0x2000, PD_AT = 0x3000, CODE_TABLE_AT = 0x4000, DATA_TABLE_AT = 0x5000, SYSTEM_TABLE_AT = 0x6000,
-    CODE_AT = 0x10000, DATA_LOW_AT = 0x30000, DATA_HIGH_AT = 0x20000, SYSTEM_AT = 0x40000, RAM_BYTES = 1 << 20
+    PML4_AT = 0x1000,
+    PDPT_AT = 0x2000,
+    PD_AT = 0x3000,
+    CODE_TABLE_AT = 0x4000,
+    DATA_TABLE_AT = 0x5000,
+    SYSTEM_TABLE_AT = 0x6000,
+    CODE_AT = 0x10000,
+    DATA_LOW_AT = 0x30000,
+    DATA_HIGH_AT = 0x20000,
+    SYSTEM_AT = 0x40000,
+    RAM_BYTES = 1 << 20
 };
 /* Linear: one page with IDT, TSS, handlers and the exception stack, as far from the rest as one page directory allows. */
 #define SYSTEM_LINEAR 0x30000000ULL
 enum { IDT_OFFSET = 0, TSS_OFFSET = 0x400, HANDLERS_OFFSET = 0x800, STACK_OFFSET = 0x1000, VECTORS = 32, HANDLER_BYTES = 16 };
-/* Before the bytes under test: code that touches both data pages and changes nothing, so that every other run finds them in the processor's
- * software TLB (which vp_set_state() empties), and takes the handlers' quick path. */
+/* Before the bytes under test: code that touches both data pages and changes nothing, so that every other run finds them in the
+ * processor's software TLB (which vp_set_state() empties), and takes the handlers' quick path. */
 enum { WARM_OFFSET = 0x400 };
 #define WARM_CODE ((NATIVE_CODE & ~PAGE_OFFSET_MASK) + WARM_OFFSET)
 enum { CODE_SELECTOR = 8, TSS_SELECTOR = 16, PAGE_PRESENT_WRITABLE = 3, STEPS_MAX = 64 };
@@ -94,7 +103,8 @@ static void set_start(struct guest *g)
         s->seg_base[i] = 0;
         s->seg[i] = (struct segment){0, ATTR_P | ATTR_S | ATTR_WRITABLE | ATTR_ACCESSED | ATTR_DB | ATTR_G, UINT32_MAX};
     }
-    s->seg[SEG_CS] = (struct segment){CODE_SELECTOR, ATTR_P | ATTR_S | ATTR_CODE | ATTR_READABLE | ATTR_ACCESSED | ATTR_L | ATTR_G, UINT32_MAX};
+    s->seg[SEG_CS] = (struct segment){
+        CODE_SELECTOR, ATTR_P | ATTR_S | ATTR_CODE | ATTR_READABLE | ATTR_ACCESSED | ATTR_L | ATTR_G, UINT32_MAX};
     s->tr = (struct system_segment){SYSTEM_LINEAR + TSS_OFFSET, {TSS_SELECTOR, ATTR_P | 11, 0x67}};
     s->idtr = (struct descriptor_table){SYSTEM_LINEAR + IDT_OFFSET, 16 * VECTORS - 1};
     s->gdtr = (struct descriptor_table){SYSTEM_LINEAR + TSS_OFFSET + 0x80, 23};
@@ -159,7 +169,8 @@ static void state_from_native(struct vp_state *s, const struct native_state *n)
     s->rflags = (n->rflags & (RFLAGS_ARITHMETIC | RFLAGS_DF)) | RFLAGS_FIXED;
     s->rip = NATIVE_CODE;
     s->mxcsr = n->fx.mxcsr;
-    s->fpu = (struct fpu_state){.fcw = n->fx.fcw, .fsw = n->fx.fsw, .ftw = n->fx.ftw, .fop = n->fx.fop, .fip = n->fx.fip, .fdp = n->fx.fdp};
+    s->fpu = (struct fpu_state){
+        .fcw = n->fx.fcw, .fsw = n->fx.fsw, .ftw = n->fx.ftw, .fop = n->fx.fop, .fip = n->fx.fip, .fdp = n->fx.fdp};
     for (unsigned i = 0; i < 8; i++) {
         s->fpu.r[(top + i) & 7] = (st_t){n->fx.st[i].significand, n->fx.st[i].sign_exponent, {0, 0, 0}};
     }
@@ -220,7 +231,8 @@ int guest_run(struct guest *g, struct native_state *n, uint32_t *error_code)
     for (unsigned i = 0; i < STEPS_MAX; i++) {
         vp_run(g->vp, machine_now(g->machine) + 1);
         vp_get_state(g->vp, &s);
-        bool in_handler = s.rip >= SYSTEM_LINEAR + HANDLERS_OFFSET && s.rip < SYSTEM_LINEAR + HANDLERS_OFFSET + VECTORS * HANDLER_BYTES;
+        bool in_handler =
+            s.rip >= SYSTEM_LINEAR + HANDLERS_OFFSET && s.rip < SYSTEM_LINEAR + HANDLERS_OFFSET + VECTORS * HANDLER_BYTES;
         if (in_handler || s.rip == NATIVE_CODE + g->count) {
             int vector = in_handler ? undo_delivery(g, &s, error_code) : GUEST_NO_FAULT;
             native_from_state(n, &s);

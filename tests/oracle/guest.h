@@ -1,6 +1,6 @@
-/* Our processor under the same interface as the host's (native.h): one VP in 64-bit mode at CPL 0, the bytes under test at NATIVE_CODE, data at
- * NATIVE_DATA, whose two pages lie in frames that are not neighbours. Exceptions go through an IDT of gates with a stack of their own, so that a
- * result is a vector, an error code and the state at the faulting instruction.
+/* Our processor under the same interface as the host's (native.h): one VP in 64-bit mode at CPL 0, the bytes under test at
+ * NATIVE_CODE, data at NATIVE_DATA, whose two pages lie in frames that are not neighbours. Exceptions go through an IDT of
+ * gates with a stack of their own, so that a result is a vector, an error code and the state at the faulting instruction.
  */
 #ifndef ORRERY_TESTS_ORACLE_GUEST_H
 #define ORRERY_TESTS_ORACLE_GUEST_H
@@ -15,7 +15,8 @@ enum { GUEST_NO_FAULT = -1, GUEST_STUCK = -2 };
 /* Model v2. NULL with a message on stderr when it cannot be made. */
 struct guest *guest_create(enum cpu_vendor vendor);
 void guest_destroy(struct guest *g);
-/* CR0, CR4 and all the rest, for who wants another start; rip, gpr, rflags, xmm, fpu and mxcsr are overwritten by guest_run(). */
+/* CR0, CR4 and all the rest, for who wants another start; rip, gpr, rflags, xmm, fpu and mxcsr are overwritten by guest_run().
+ */
 struct vp_state *guest_start(struct guest *g);
 void guest_code(struct guest *g, const uint8_t *code, unsigned count);
 void guest_data_write(struct guest *g, const uint8_t *from); /* NATIVE_DATA_BYTES */

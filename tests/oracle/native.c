@@ -1,5 +1,5 @@
-/* A page of generated code loads the state, runs the bytes under test and stores the state. It reaches the state by absolute addresses
- * below 2 GiB, so that it needs no register of its own, and the stack pointer may be the test's. */
+/* A page of generated code loads the state, runs the bytes under test and stores the state. It reaches the state by absolute
+ * addresses below 2 GiB, so that it needs no register of its own, and the stack pointer may be the test's. */
 #define _GNU_SOURCE
 #include "tests/oracle/native.h"
 

@@ -1,8 +1,10 @@
-/* The host's own processor as an oracle: one instruction (or a few) runs natively, in this process, from a given state to a resulting one.
+/* The host's own processor as an oracle: one instruction (or a few) runs natively, in this process, from a given state to a
+ * resulting one.
  *
- * The instruction stands at NATIVE_CODE and its data at NATIVE_DATA; a test gives its guest the same linear addresses, so that RIP-relative
- * operands and pushed addresses compare too. All sixteen GPRs, RSP among them, the arithmetic flags and DF, x87, MMX, XMM and MXCSR come from the
- * state and return to it. A fault ends the run as a signal, with the state at the faulting instruction.
+ * The instruction stands at NATIVE_CODE and its data at NATIVE_DATA; a test gives its guest the same linear addresses, so that
+ * RIP-relative operands and pushed addresses compare too. All sixteen GPRs, RSP among them, the arithmetic flags and DF, x87,
+ * MMX, XMM and MXCSR come from the state and return to it. A fault ends the run as a signal, with the state at the faulting
+ * instruction.
  *
  * Left out: segments, privileged state, anything that leaves the straight line (a branch must stay within the given bytes).
  */
@@ -45,7 +47,8 @@ bool native_open(void);
 void native_close(void);
 /* NATIVE_DATA_BYTES at NATIVE_DATA; the pages before and after are not mapped. */
 uint8_t *native_data(void);
-/* Returns 0, or the signal that the bytes raised (SIGFPE, SIGSEGV, SIGILL, SIGBUS, SIGTRAP). `count` at most NATIVE_CODE_BYTES. */
+/* Returns 0, or the signal that the bytes raised (SIGFPE, SIGSEGV, SIGILL, SIGBUS, SIGTRAP). `count` at most NATIVE_CODE_BYTES.
+ */
 int native_run(const uint8_t *code, unsigned count, struct native_state *s);
 
 #endif

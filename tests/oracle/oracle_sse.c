@@ -1,8 +1,9 @@
 /* SSE to SSE4.2 and MMX against the host's processor: every form of every mnemonic that these families have rows for.
  *
- * Each case: random registers, MXCSR (four rounding modes, FTZ, DAZ, sticky flags) and x87 state; a memory operand that may be misaligned or
- * cross a page. All of GPRs, XMM, x87/MMX, flags, MXCSR and memory is compared; a fault must be the same fault. A second series unmasks
- * exceptions at random. RCPxx and RSQRTxx, which the SDM leaves approximate, are held against its bound in place of the host's result.
+ * Each case: random registers, MXCSR (four rounding modes, FTZ, DAZ, sticky flags) and x87 state; a memory operand that may be
+ * misaligned or cross a page. All of GPRs, XMM, x87/MMX, flags, MXCSR and memory is compared; a fault must be the same fault. A
+ * second series unmasks exceptions at random. RCPxx and RSQRTxx, which the SDM leaves approximate, are held against its bound
+ * in place of the host's result.
  *
  *     oracle_sse [--cases N] [--seed N] [--vendor amd|intel] [MNEMONIC...]
  */
@@ -87,7 +88,8 @@ static bool approximation_good(bool root, uint32_t x, uint32_t ours, uint32_t ho
     uint32_t magnitude = x & 0x7fffffff;
     bool ordinary = magnitude >= 0x00800000 && magnitude < (root ? 0x7f800000 : 0x7e800000) && !(root && x >> 31);
     if (!ordinary) { /* above 2^126 the result is tiny: the SDM lets it be zero or not near the border */
-        return ours == host || (!root && magnitude >= 0x7e800000 && magnitude < 0x7f800000 && (ours & 0x7fffffff) <= 0x00800000);
+        return ours == host ||
+               (!root && magnitude >= 0x7e800000 && magnitude < 0x7f800000 && (ours & 0x7fffffff) <= 0x00800000);
     }
     double exact = root ? 1 / sqrt((double)single_of(x)) : 1 / (double)single_of(x);
     return fabs((double)single_of(ours) - exact) <= 1.5 / 4096 * fabs(exact);
@@ -125,8 +127,8 @@ static void accept_approximations(const struct form *f, struct trial *t)
 }
 static bool is_approximation(const struct form *f)
 {
-    return f->mnemonic == ZYDIS_MNEMONIC_RSQRTPS || f->mnemonic == ZYDIS_MNEMONIC_RSQRTSS || f->mnemonic == ZYDIS_MNEMONIC_RCPPS ||
-           f->mnemonic == ZYDIS_MNEMONIC_RCPSS;
+    return f->mnemonic == ZYDIS_MNEMONIC_RSQRTPS || f->mnemonic == ZYDIS_MNEMONIC_RSQRTSS ||
+           f->mnemonic == ZYDIS_MNEMONIC_RCPPS || f->mnemonic == ZYDIS_MNEMONIC_RCPSS;
 }
 
 /* ---- one form ---- */
@@ -139,12 +141,15 @@ static bool address_is_implicit(const struct form *f)
 static void run_form(struct oracle *o, const struct form *f)
 {
     char text[64];
-    struct dice d = {o->seed ^ (uint64_t)f->mnemonic << 32 ^ (uint64_t)f->shape[0] << 16 ^ (uint64_t)f->shape[1] << 8 ^ (f->raw != NULL)};
+    struct dice d = {o->seed ^ (uint64_t)f->mnemonic << 32 ^ (uint64_t)f->shape[0] << 16 ^ (uint64_t)f->shape[1] << 8 ^
+                     (f->raw != NULL)};
     unsigned cases = o->cases + o->cases / UNMASKED_PART, bad = 0, faults = 0;
     static struct trial t;
     form_text(f, text, sizeof text);
     if (f->mnemonic == ZYDIS_MNEMONIC_CVTPI2PS && form_has_memory(f) && o->intel != host_is_intel()) {
-        printf("%-36s excluded: an MMX instruction on Intel processors only (SDM 2A CVTPI2PS), and the host is another vendor's\n", text);
+        printf(
+            "%-36s excluded: an MMX instruction on Intel processors only (SDM 2A CVTPI2PS), and the host is another vendor's\n",
+            text);
         o->skipped++;
         return;
     }
@@ -160,7 +165,8 @@ static void run_form(struct oracle *o, const struct form *f)
             seed_of_code = dice_roll(&d);
             address = trial_address(&d);
         }
-        /* The same dice give the same registers: the code changes only now and then, the base register's value is always set. */
+        /* The same dice give the same registers: the code changes only now and then, the base register's value is always set.
+         */
         struct dice same = {seed_of_code};
         uint8_t before[FORM_BYTES_MAX];
         memcpy(before, t.code, sizeof before);
@@ -286,8 +292,8 @@ int main(int argc, char **argv)
     RUN(sse_shuffle);
     RUN(sse42);
     RUN(mmx);
-    printf("%u forms, %llu cases, %llu mismatches, %u forms skipped\n", o.forms, (unsigned long long)o.total, (unsigned long long)o.mismatches,
-           o.skipped);
+    printf("%u forms, %llu cases, %llu mismatches, %u forms skipped\n", o.forms, (unsigned long long)o.total,
+           (unsigned long long)o.mismatches, o.skipped);
     native_close();
     guest_destroy(o.guest);
     return o.mismatches != 0 || o.forms == 0;

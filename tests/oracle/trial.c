@@ -106,11 +106,12 @@ const char *trial_difference(const struct trial *t, uint64_t flags)
 
 static void print_fx(const char *who, const struct native_state *in, const struct native_state *s)
 {
-    printf("      %-7s mxcsr %04x flags %03x rip %llx fsw %04x ftw %02x\n", who, s->fx.mxcsr, (unsigned)(s->rflags & RFLAGS_ARITHMETIC),
-           (unsigned long long)s->rip, s->fx.fsw, s->fx.ftw);
+    printf("      %-7s mxcsr %04x flags %03x rip %llx fsw %04x ftw %02x\n", who, s->fx.mxcsr,
+           (unsigned)(s->rflags & RFLAGS_ARITHMETIC), (unsigned long long)s->rip, s->fx.fsw, s->fx.ftw);
     for (unsigned i = 0; i < 16; i++) {
         if (s == in || memcmp(s->fx.xmm[i], in->fx.xmm[i], 16) != 0) {
-            printf("        xmm%u %016llx %016llx\n", i, (unsigned long long)s->fx.xmm[i][1], (unsigned long long)s->fx.xmm[i][0]);
+            printf("        xmm%u %016llx %016llx\n", i, (unsigned long long)s->fx.xmm[i][1],
+                   (unsigned long long)s->fx.xmm[i][0]);
         }
         if (s == in || s->gpr[i] != in->gpr[i]) {
             printf("        gpr%u %016llx\n", i, (unsigned long long)s->gpr[i]);

@@ -1,4 +1,5 @@
-/* One case of an oracle: the same bytes from the same state, on the host's processor and on ours, and what differs afterwards. */
+/* One case of an oracle: the same bytes from the same state, on the host's processor and on ours, and what differs afterwards.
+ */
 #ifndef ORRERY_TESTS_ORACLE_TRIAL_H
 #define ORRERY_TESTS_ORACLE_TRIAL_H
 

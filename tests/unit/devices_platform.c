@@ -272,9 +272,10 @@ static size_t saved_fields(const struct device_type *type, void *device, uint8_t
     type->state(save, device);
     size_t length = 0, at = 24 + 1 + strlen(type->name) + 4 + 8;
     uint8_t *file = state_finish_save(save, &length);
+    cr_assert(state_ok(save), "%s: %s", type->name, state_error(save));
     state_end(save);
     uint64_t packed = 0;
-    cr_assert_gt(length, at + 8);
+    cr_assert_gt(length, at + 8, "%s: a file of %zu bytes", type->name, length);
     memcpy(&packed, file + at, 8);
     size_t bytes = ZSTD_decompress(fields, room, file + at + 8, packed);
     cr_assert_not(ZSTD_isError(bytes), "%s", type->name);

@@ -1,13 +1,14 @@
-/* When SSE and MMX instructions fault, with what, in which order; and that a fault leaves nothing behind. What they compute is the
- * oracle's business (tests/oracle/oracle_sse.c). SDM 2A §2.4 Instruction exception specification, SDM 3A chapters 12 and 13. */
+/* When SSE and MMX instructions fault, with what, in which order; and that a fault leaves nothing behind. What they compute is
+ * the oracle's business (tests/oracle/oracle_sse.c). SDM 2A §2.4 Instruction exception specification, SDM 3A chapters 12
+ * and 13. */
 #include "cpu/exec/sse.h"
 #include "tests/unit/cpu_system_fixture.h"
 
 enum { ABSENT = 0xe00000 /* a page of the last 2 MiB, taken away */, BEFORE_ABSENT = ABSENT - 16 };
 
 /* A guest whose code is `bytes` and HLT, before the event. */
-#define WITH_CODE(g, ...)                                                                                                     \
-    GUEST g = guest_64(VENDOR_INTEL, 0);                                                                                      \
+#define WITH_CODE(g, ...)                                                                                                      \
+    GUEST g = guest_64(VENDOR_INTEL, 0);                                                                                       \
     CODE(&g, CODE0, __VA_ARGS__, 0xf4)
 
 static void take_page_away(struct guest *g)
@@ -15,7 +16,7 @@ static void take_page_away(struct guest *g)
     poke(g, TABLES + 0x2000 + 8 * (ABSENT >> 21), 0, 8);
 }
 
-#define ADDPS 0x0f, 0x58, 0xc1 /* ADDPS xmm0, xmm1 */
+#define ADDPS 0x0f, 0x58, 0xc1    /* ADDPS xmm0, xmm1 */
 #define PADDB_MM 0x0f, 0xfc, 0xc1 /* PADDB mm0, mm1 */
 
 /* ---- by CR0 and CR4 ---- */
@@ -72,8 +73,8 @@ Test(sse_blocked, nm_comes_before_the_memory_operand)
 /* SDM 2B MOVNTI, SDM 2A CRC32, LFENCE: they use no SSE state, and neither EM, TS nor OSFXSR concerns them. */
 Test(sse_blocked, movnti_crc32_and_fences_do_not_care)
 {
-    WITH_CODE(g, 0x0f, 0xc3, 0x18 /* MOVNTI [rax], ebx */, 0xf2, 0x0f, 0x38, 0xf1, 0xcb /* CRC32 ecx, ebx */, 0x0f, 0xae, 0xe8 /* LFENCE */,
-              0x0f, 0xae, 0xf0 /* MFENCE */, 0x0f, 0xae, 0xf8 /* SFENCE */);
+    WITH_CODE(g, 0x0f, 0xc3, 0x18 /* MOVNTI [rax], ebx */, 0xf2, 0x0f, 0x38, 0xf1, 0xcb /* CRC32 ecx, ebx */, 0x0f, 0xae,
+              0xe8 /* LFENCE */, 0x0f, 0xae, 0xf0 /* MFENCE */, 0x0f, 0xae, 0xf8 /* SFENCE */);
     g.s.cr0 |= CR0_EM | CR0_TS;
     g.s.cr4 &= ~CR4_OSFXSR;
     g.s.gpr[RAX] = DATA;
@@ -106,7 +107,8 @@ Test(mmx_blocked, osfxsr_is_not_needed)
     EXPECT_HALT_AT(&g, CODE0 + 3);
 }
 
-/* SDM 3A §12.5: a pending x87 exception is taken before an MMX instruction, EMMS included, and before its memory operand is touched. */
+/* SDM 3A §12.5: a pending x87 exception is taken before an MMX instruction, EMMS included, and before its memory operand is
+ * touched. */
 Test(mmx_blocked, pending_x87_exception_raises_mf)
 {
     static const uint8_t forms[][3] = {{PADDB_MM}, {0x0f, 0xfc, 0x00} /* PADDB mm0, [rax] */, {0x0f, 0x77, 0x90} /* EMMS */};
@@ -180,8 +182,11 @@ Test(sse_memory, misalignment_comes_before_the_page_fault)
 /* SDM 2B MOVUPS, LDDQU, PCMPISTRI, and scalar operands: no alignment asked. */
 Test(sse_memory, exempt_instructions_take_any_address)
 {
-    WITH_CODE(g, 0x0f, 0x10, 0x00 /* MOVUPS xmm0, [rax] */, 0xf2, 0x0f, 0xf0, 0x08 /* LDDQU xmm1, [rax] */, 0x66, 0x0f, 0x3a, 0x63, 0x00, 0x00
-              /* PCMPISTRI xmm0, [rax], 0 */, 0xf2, 0x0f, 0x58, 0x00 /* ADDSD xmm0, [rax] */, 0x0f, 0x11, 0x00 /* MOVUPS [rax], xmm0 */);
+    WITH_CODE(g, 0x0f, 0x10, 0x00 /* MOVUPS xmm0, [rax] */, 0xf2, 0x0f, 0xf0, 0x08 /* LDDQU xmm1, [rax] */, 0x66, 0x0f, 0x3a,
+              0x63, 0x00,
+              0x00
+              /* PCMPISTRI xmm0, [rax], 0 */,
+              0xf2, 0x0f, 0x58, 0x00 /* ADDSD xmm0, [rax] */, 0x0f, 0x11, 0x00 /* MOVUPS [rax], xmm0 */);
     g.s.gpr[RAX] = DATA + PAGE_BYTES - 5;
     guest_run(&g);
     EXPECT_HALT_AT(&g, CODE0 + 20);
@@ -299,7 +304,8 @@ Test(maskmov, address_size_and_segment_override_apply)
 
 /* ---- #XM ---- */
 
-/* SDM 1 §11.5.2.2: a division by zero that is unmasked sets its flag, and leaves the destination; CR4.OSXMMEXCPT chooses the vector. */
+/* SDM 1 §11.5.2.2: a division by zero that is unmasked sets its flag, and leaves the destination; CR4.OSXMMEXCPT chooses the
+ * vector. */
 Test(sse_unmasked, exception_sets_its_flag_and_leaves_the_destination)
 {
     for (unsigned i = 0; i < 2; i++) {

@@ -1,13 +1,13 @@
-/* What SSE and MMX instructions do to MXCSR and to the x87 state beside their result; the string instructions that share a mnemonic with
- * SSE2; values fixed by us where the SDM leaves them open. */
+/* What SSE and MMX instructions do to MXCSR and to the x87 state beside their result; the string instructions that share a
+ * mnemonic with SSE2; values fixed by us where the SDM leaves them open. */
 #include <math.h>
 
 #include "cpu/exec/sse.h"
 #include "cpu/fp/approximate.h"
 #include "tests/unit/cpu_system_fixture.h"
 
-#define WITH_CODE(g, ...)                                                                                                     \
-    GUEST g = guest_64(VENDOR_INTEL, 0);                                                                                      \
+#define WITH_CODE(g, ...)                                                                                                      \
+    GUEST g = guest_64(VENDOR_INTEL, 0);                                                                                       \
     CODE(&g, CODE0, __VA_ARGS__, 0xf4)
 
 /* ---- MXCSR: SDM 1 §10.2.3 ---- */
@@ -26,8 +26,8 @@ Test(mxcsr, flags_are_sticky)
 /* STMXCSR in the same run sees them, LDMXCSR clears them. */
 Test(mxcsr, stored_and_loaded_within_a_run)
 {
-    WITH_CODE(g, 0xf2, 0x0f, 0x5e, 0xc1 /* DIVSD */, 0x0f, 0xae, 0x18 /* STMXCSR [rax] */, 0x0f, 0xae, 0x50, 0x04 /* LDMXCSR [rax + 4] */,
-              0x0f, 0xae, 0x58, 0x08 /* STMXCSR [rax + 8] */);
+    WITH_CODE(g, 0xf2, 0x0f, 0x5e, 0xc1 /* DIVSD */, 0x0f, 0xae, 0x18 /* STMXCSR [rax] */, 0x0f, 0xae, 0x50,
+              0x04 /* LDMXCSR [rax + 4] */, 0x0f, 0xae, 0x58, 0x08 /* STMXCSR [rax + 8] */);
     g.s.gpr[RAX] = DATA;
     poke(&g, DATA + 4, 0x1fc0, 4);
     g.s.mxcsr = MXCSR_RESET;
@@ -42,8 +42,8 @@ Test(mxcsr, stored_and_loaded_within_a_run)
 /* A rounding mode loaded by the guest rules the next instruction: 1/3 upwards and downwards differ in the last bit. */
 Test(mxcsr, rounding_mode_takes_effect_at_once)
 {
-    WITH_CODE(g, 0x0f, 0xae, 0x10 /* LDMXCSR [rax] */, 0xf2, 0x0f, 0x5e, 0xc1 /* DIVSD xmm0, xmm1 */, 0x0f, 0xae, 0x50, 0x04 /* LDMXCSR [rax+4] */,
-              0xf2, 0x0f, 0x5e, 0xd1 /* DIVSD xmm2, xmm1 */);
+    WITH_CODE(g, 0x0f, 0xae, 0x10 /* LDMXCSR [rax] */, 0xf2, 0x0f, 0x5e, 0xc1 /* DIVSD xmm0, xmm1 */, 0x0f, 0xae, 0x50,
+              0x04 /* LDMXCSR [rax+4] */, 0xf2, 0x0f, 0x5e, 0xd1 /* DIVSD xmm2, xmm1 */);
     g.s.gpr[RAX] = DATA;
     poke(&g, DATA, 0x5f80, 4);     /* up */
     poke(&g, DATA + 4, 0x3f80, 4); /* down */
@@ -102,8 +102,11 @@ Test(mmx_state, emms_empties_all_tags)
 /* F2 0F 10 moves a double, A5 moves a string; F2 0F C2 compares doubles, A7 strings (SDM 2A CMPS, CMPSD; 2B MOVS, MOVSD). */
 Test(mnemonics, movsd_and_cmpsd_are_string_instructions_too)
 {
-    WITH_CODE(g, 0xf2, 0x0f, 0x10, 0x06 /* MOVSD xmm0, [rsi] */, 0xa5 /* MOVSD */, 0xf3, 0xa5 /* REP MOVSD */, 0xf2, 0x0f, 0xc2, 0xc1, 0x04
-              /* CMPNEQSD xmm0, xmm1 */, 0xa7 /* CMPSD */);
+    WITH_CODE(g, 0xf2, 0x0f, 0x10, 0x06 /* MOVSD xmm0, [rsi] */, 0xa5 /* MOVSD */, 0xf3, 0xa5 /* REP MOVSD */, 0xf2, 0x0f, 0xc2,
+              0xc1,
+              0x04
+              /* CMPNEQSD xmm0, xmm1 */,
+              0xa7 /* CMPSD */);
     g.s.gpr[RSI] = DATA;
     g.s.gpr[RDI] = DATA + 0x100;
     g.s.gpr[RCX] = 2;
@@ -179,8 +182,11 @@ static uint32_t crc_by_bits(uint32_t crc, uint64_t data, unsigned bits)
 }
 Test(crc32, tables_agree_with_the_polynomial)
 {
-    WITH_CODE(g, 0xf2, 0x0f, 0x38, 0xf0, 0xcb /* CRC32 ecx, bl */, 0x66, 0xf2, 0x0f, 0x38, 0xf1, 0xd3 /* edx, bx */, 0xf2, 0x0f, 0x38, 0xf1, 0xf3
-              /* esi, ebx */, 0xf2, 0x48, 0x0f, 0x38, 0xf1, 0xfb /* rdi, rbx */);
+    WITH_CODE(g, 0xf2, 0x0f, 0x38, 0xf0, 0xcb /* CRC32 ecx, bl */, 0x66, 0xf2, 0x0f, 0x38, 0xf1, 0xd3 /* edx, bx */, 0xf2, 0x0f,
+              0x38, 0xf1,
+              0xf3
+              /* esi, ebx */,
+              0xf2, 0x48, 0x0f, 0x38, 0xf1, 0xfb /* rdi, rbx */);
     const struct vp_state start = g.s;
     for (unsigned bit = 0; bit < 64; bit++) {
         g.s = start;

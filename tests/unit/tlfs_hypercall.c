@@ -244,6 +244,16 @@ Test(hypercall_form, the_variable_header_came_with_5_0)
     cr_expect_eq(hypercall_control_of(0x3ff << 17).variable_header_qwords, 0x3ff);
 }
 
+/* §3.6 */
+Test(hypercall_form, a_block_may_end_with_its_page_but_not_cross_it)
+{
+    cr_expect(hypercall_block_fits(0x1f00, 256));
+    cr_expect_not(hypercall_block_fits(0x1f08, 256));
+    cr_expect_not(hypercall_block_fits(0x1ff8, 16));
+    cr_expect_not(hypercall_block_fits(0x1004, 16));
+    cr_expect(hypercall_block_fits(0x1ff8, 8));
+}
+
 Test(hypercall_form, rows_are_sorted_cited_and_have_a_handler)
 {
     for (size_t i = 0; i < hv_hypercall_row_count; i++) {
@@ -251,4 +261,25 @@ Test(hypercall_form, rows_are_sorted_cited_and_have_a_handler)
         cr_expect(i == 0 || hv_hypercall_rows[i - 1].code < r->code);
         cr_expect(r->handler != NULL && r->name != NULL && r->section != NULL && r->input_bytes <= HYPERCALL_INPUT_MAX);
     }
+}
+
+/* §3.13: "Attempts to write to the hypercall page will result in a protection (#GP) exception", and the page stays as it was.
+ * mov dword [PAGE],0x90; hlt. Handler of #GP: pop rax (the error code); mov ebx,0x13; hlt */
+Test(hypercall_guest, a_store_to_the_page_raises_gp)
+{
+    enum { IDT = 0x700000 };
+    static const uint8_t code[] = {0xc7, 0x04, 0x25, 0, 0, 0x20, 0, 0x90, 0, 0, 0, 0xf4, 0x58, 0xbb, 0x13, 0, 0, 0, 0xf4};
+    p = partition_of("ws2016", 1, GHZ, VENDOR_AMD);
+    guest(p, BOOT_MODE_64, CODE, code, sizeof code);
+    set_mem64(p, IDT + 16 * VEC_GP, ((CODE + 12) & 0xffff) | 0x10ULL << 16 | 0x8e00ULL << 32 | (uint64_t)(CODE >> 16) << 48);
+    struct vp_state s;
+    vp_get_state(p->vps[0].vcpu, &s);
+    s.idtr = (struct descriptor_table){IDT, 0xfff};
+    cr_assert(vp_set_state(p->vps[0].vcpu, &s));
+    cr_assert(wr(p, 0, 0x40000000, 1) == MSR_OK && wr(p, 0, 0x40000001, PAGE | 1) == MSR_OK);
+    cr_expect(partition_run(p, 1000000) == PARTITION_END && p->machine->end == END_HALTED);
+    cr_expect_eq(vp_gpr(p->vps[0].vcpu, RBX), 0x13);
+    cr_expect_eq(vp_gpr(p->vps[0].vcpu, RAX), 0);
+    cr_expect_eq((uint32_t)mem64(p, PAGE), 0xc3d9010f);
+    teardown();
 }

@@ -298,13 +298,17 @@ Test(reference_tsc_page, formula_equals_the_counter_at_random_cycles_and_rates)
 {
     struct prng prng = {42};
     for (int rate = 0; rate < 40; rate++) {
-        uint64_t hz = 10000001 + prng_next(&prng) % (10 * GHZ - 10000001);
+        uint64_t hz = rate < 5 ? (rate + 1) * GHZ : 10000001 + prng_next(&prng) % (10 * GHZ - 10000001);
         PARTITION(p, partition_of("ws2016", 2, hz, VENDOR_AMD));
         cr_assert(wr(p, 0, REFERENCE_TSC, AT_A | 1) == MSR_OK);
         uint64_t scale = mem64(p, AT_A + 8), offset = mem64(p, AT_A + 16);
         cr_assert_eq((uint32_t)mem64(p, AT_A), 1, "a valid sequence");
         for (int i = 0; i < 200; i++) {
-            p->machine->clock.cycle = random_cycle(&prng);
+            uint64_t cycle = random_cycle(&prng);
+            if (i % 2 != 0) { /* where the counter steps */
+                cycle = reference_time_cycle(&p->reference, 1 + (cycle >> 10)) - i / 2 % 2;
+            }
+            p->machine->clock.cycle = cycle;
             for (unsigned vp = 0; vp < 2; vp++) {
                 uint64_t tsc = vp_tsc(p->vps[vp].vcpu);
                 uint64_t page = (uint64_t)((unsigned __int128)tsc * scale >> 64) + offset;

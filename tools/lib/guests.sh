@@ -1,0 +1,41 @@
+# Debian's kernels as guests: sourced by tools/check after shell.sh. Each function is one step's work and prints its measure last.
+results=$house/build/check/results
+mkdir -p "$results"
+linux=$house/images/linux
+
+# boot RESULT BUILD SCENARIO FLAVOUR [OPTION...]: runs scenarios/linux/SCENARIO.yaml on Debian's FLAVOUR kernel; fails unless
+# every expectation is met. The result becomes $results/RESULT.json.
+boot() {
+    local result=$1 build=$2 scenario=$3 flavour=$4
+    shift 4
+    timeout 600 "build/$build/orrery" run "scenarios/linux/$scenario.yaml" --quiet --json "$results/$result.json" \
+        --set KERNEL="$linux/$flavour/vmlinuz" --set INITRD="$linux/initramfs.cpio" "$@"
+    measure "$result"
+}
+
+measure() { # RESULT
+    local file=$results/$1.json
+    say "$(json_value digest "$file"), $(json_value instructions "$file") instructions, $(json_value cpu_seconds "$file") s of CPU"
+}
+
+# same RESULT RESULT: two runs ended alike and their digest chains are equal, link by link.
+same() {
+    local first=$results/$1.json second=$results/$2.json key
+    for key in end digest cycles instructions; do
+        [ -n "$(json_value $key "$first")" ]
+        [ "$(json_value $key "$first")" = "$(json_value $key "$second")" ] || { say "$1 and $2 differ in $key"; return 1; }
+    done
+    diff <(chain "$first") <(chain "$second")
+    say "$(chain "$first" | wc -l) links are equal"
+}
+
+chain() { # FILE: the epochs, one line each
+    sed -n '/^  "epochs": \[/,/^  \]/p' "$1" | tr -d ' \n' | sed 's/},{/}\n{/g; s/$/\n/'
+}
+
+boots_twice() {
+    boot cloud-first release cloud cloud
+    boot cloud-second release cloud cloud
+    same cloud-first cloud-second
+    measure cloud-second
+}

@@ -1,0 +1,79 @@
+# Every proof the project promises, as rows of one dated table: sourced by tools/check --full after the quick steps have built
+# all presets. A row is `proof ID CLAIM COMMAND...`; README.md repeats the table of the last full run.
+report=$house/build/full-report.md
+details=$house/build/full-details.md
+
+proof() { # ID CLAIM COMMAND...: a step that also becomes a row, and its whole output a chapter of the details
+    local id=$1 claim=$2 verdict=met
+    shift 2
+    step "$id $claim" "$@" || verdict='**not met**'
+    say "| $id | $claim | $verdict | ${last_measure//|/\\|} | $last_seconds |" >>"$report"
+    {
+        printf '\n## %s %s\n\n`%s`, %s s: %s\n\n```\n' "$id" "$claim" "$*" "$last_seconds" "$verdict"
+        cat "$last_log"
+        printf '```\n'
+    } >>"$details"
+}
+
+oracle() { # TEST: one oracle with all its cases, table and exclusions
+    ORRERY_ORACLE_CASES=2000 ctest --test-dir build/release -R "^oracle\\.$1\$" --no-tests=error --verbose --timeout 7200 |
+        sed 's/^[0-9]*: //' | tee "$results/oracle-$1.log" | grep -v '^\(Constructing\|Updating\|Checking\|Test timeout\|UpdateCT\|Test command\|Working\)'
+    # The last line an oracle prints before ctest's own is its sum.
+    grep -B 1 -m 1 '^1/1 Test' "$results/oracle-$1.log" | head -n 1
+}
+
+unit() { # PATTERN: the unit tests of a subject
+    ctest --test-dir build/release -R "^unit\\.($1)" --no-tests=error --output-on-failure -j "$(jobs_at_once)" | tee "$results/unit.log"
+    grep 'tests passed' "$results/unit.log"
+}
+
+kernels() { # VPS VENDOR: for both of Debian's kernels
+    local flavour
+    for flavour in cloud generic; do
+        proof "guest.$flavour.$1.$2" "$flavour kernel, $1 VP, $2: to /init, checks, power-off" \
+            boot "$flavour-$1-$2" release $flavour $flavour --set VPS="$1" --set VENDOR="$2"
+    done
+}
+
+prove_all() {
+    local vps vendor name
+    : >"$details"
+    {
+        say "Full run of $(date -u +%Y-%m-%d), Debian $(cat /etc/debian_version), $(nproc) cores of $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1),"
+        say "$(cat "$linux/cloud/vmlinuz.package"); gcc $(gcc -dumpfullversion), clang $(clang -dumpversion)."
+        say
+        say "| proof | claim | verdict | measured | s |"
+        say "|---|---|---|---|---|"
+    } >"$report"
+
+    for vps in 1 2 4; do
+        for vendor in amd intel; do
+            kernels $vps $vendor
+        done
+    done
+    proof guest.reboot "cloud kernel reboots and comes up again" boot reboot release reboot cloud
+
+    proof determinism "chunks, compilers, optimisation, ASan, caches, tracing, save and restore: one digest chain" \
+        tests/determinism/run --full
+
+    for name in integer unicorn sse x87 mpfr decoder; do
+        proof "oracle.$name" "$(oracle_claim $name)" oracle $name
+    done
+    proof system.faults "faults, segments, IRET, tasks, debug" unit 'cpu_(system|faults)'
+    proof system.paging "the paging access matrix" unit 'paging'
+    proof fuzz "decoder, YAML, boot loaders, restored state: ten minutes each" fuzz 600
+
+    proof speed "against QEMU icount and bochs; trace points; memory" tests/bench/run
+    say "$(cat "$report")"
+}
+
+oracle_claim() {
+    case $1 in
+    integer) say "integer instructions against the host's processor" ;;
+    unicorn) say "integer instructions of all code sizes against unicorn" ;;
+    sse) say "MMX and SSE to SSE4.2 against the host's processor, all rounding modes" ;;
+    x87) say "x87 against the host's processor" ;;
+    mpfr) say "x87 transcendentals against MPFR, within 1 ulp" ;;
+    decoder) say "decoder lengths against capstone" ;;
+    esac
+}
