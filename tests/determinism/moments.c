@@ -5,7 +5,7 @@
  * One line for each moment, "CLASS CYCLE", COUNT of each class (fewer where the run has fewer):
  *   any      a boundary like another        shadow   after STI, MOV SS or POP SS, SDM 3A §6.8.3
  *   rep      between two iterations         pending  with a #DB or an NMI that is due but not delivered
- *   fault    the next step raises one       uart     a transmitter is at work
+ *   fault    the next step raises one       uart     a received byte waits to be read
  *
  * The run is stepped boundary by boundary, so each cycle printed is one. With SPAN, only WINDOWS windows of LENGTH cycles
  * within the first SPAN cycles are: a long run has moments enough there. The draws come from a fixed seed: the same run gives
@@ -117,8 +117,9 @@ static void look(struct search *s, struct runner *r)
     for (unsigned i = 0; i < cpu_vps(partition_cpu(r->partition)); i++) {
         look_at_vp(s, r, i, cycle);
     }
-    /* LSR of COM1: bit 6 is clear while the transmitter works. Reading takes back error bits, which no guest here provokes. */
-    if (!(ports_in(r->machine->ports, 0x3fd, 1) & 0x40)) {
+    /* LSR of COM1: a byte waits, and the next ones are on the line. Reading takes back error bits, which no guest here
+     * provokes. */
+    if (ports_in(r->machine->ports, 0x3fd, 1) & 0x01) {
         offer(s, BUSY_UART, cycle);
     }
     s->last_cycle = cycle;
@@ -180,7 +181,10 @@ static int search_run(struct search *s, const char *file, struct settings *setti
 
 int main(int argc, char **argv)
 {
-    static struct search s; /* large; lives as long as the program */
+    struct search *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        return 2;
+    }
     struct settings settings = {.count = 0};
     struct message why = {.text = {0}};
     int at = 1;
@@ -200,21 +204,22 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: determinism_moments [--set NAME=VALUE]... FILE COUNT [SPAN WINDOWS LENGTH]\n");
         return 2;
     }
-    s.random = 0x9e3779b97f4a7c15;
-    s.count = (unsigned)numbers[0];
+    s->random = 0x9e3779b97f4a7c15;
+    s->count = (unsigned)numbers[0];
     if (windows) {
-        windows_draw(&s, numbers[1], (unsigned)numbers[2], numbers[3]);
+        windows_draw(s, numbers[1], (unsigned)numbers[2], numbers[3]);
     }
-    if (search_run(&s, argv[at], &settings, &why) != 0) {
+    if (search_run(s, argv[at], &settings, &why) != 0) {
         fprintf(stderr, "%s\n", why.text);
         return 2;
     }
     for (unsigned class = 0; class < CLASSES; class ++) {
-        uint64_t n = s.seen[class] < s.count ? s.seen[class] : s.count;
-        qsort(s.drawn[class], n, sizeof s.drawn[class][0], by_value);
+        uint64_t n = s->seen[class] < s->count ? s->seen[class] : s->count;
+        qsort(s->drawn[class], n, sizeof s->drawn[class][0], by_value);
         for (uint64_t i = 0; i < n; i++) {
-            printf("%s %" PRIu64 "\n", class_names[class], s.drawn[class][i]);
+            printf("%s %" PRIu64 "\n", class_names[class], s->drawn[class][i]);
         }
     }
+    free(s);
     return 0;
 }

@@ -226,6 +226,9 @@ main:
         mov dx, 0x3fb
         mov al, 3
         out dx, al
+        mov dx, 0x3f9
+        mov al, 1
+        out dx, al
         mov dx, 0x3fc
         mov al, 0x0b
         out dx, al
@@ -282,6 +285,8 @@ round:
         mov rdi, [AREA1 + TICK_HASH]
         call put_hex
         mov rdi, [AREA1 + TICKS]
+        call put_hex
+        movzx edi, byte ptr [received]
         call put_hex
         mov al, 10
         call put
@@ -578,7 +583,7 @@ put:
         mov [queue + rbx], al
         inc byte ptr [queued]
         mov dx, 0x3f9
-        mov al, 2                       # interrupt when the transmitter is empty
+        mov al, 3                       # interrupt when the transmitter is empty, too
         out dx, al
         popfq
         ret
@@ -618,28 +623,40 @@ EVENT nmi
         pop rax
         iretq
 
+# All that the UART has to say, so that its line falls and the next edge comes.
 EVENT uart
         push rbx
-        mov dx, 0x3fa
-        in al, dx                       # reading IIR takes the interrupt back
-        mov bl, [sent]
+1:      mov dx, 0x3fa
+        in al, dx
+        test al, 1
+        jnz 4f
+        and al, 0x0e
+        cmp al, 4
+        jne 2f
+        mov dx, 0x3f8                   # received
+        in al, dx
+        movzx rbx, al
+        FOLD_TICK rbx
+        inc byte ptr [received]
+        jmp 1b
+2:      mov bl, [sent]
         cmp bl, [queued]
-        je 1f
+        je 3f
         movzx ebx, bl
         mov al, [queue + rbx]
         mov dx, 0x3f8
         out dx, al
         inc byte ptr [sent]
-        jmp 2f
-1:      mov dx, 0x3f9
-        xor eax, eax
+        jmp 1b
+3:      mov dx, 0x3f9                   # nothing to send: only the receiver may interrupt
+        mov al, 1
         out dx, al
-2:      pop rbx
+        jmp 1b
+4:      pop rbx
 EVENT_END
 
         .balign 16
 divide_error:
-general_protection_no_code:
 invalid_opcode:
         add qword ptr [rsp], 2          # DIV ECX and UD2 are two bytes long
 breakpoint:
@@ -808,6 +825,8 @@ answered:
         .byte 1
 queued: .byte 0
 sent:   .byte 0
+received:
+        .byte 0
         .balign 8
 answer: .quad 0
 next_frame:

@@ -1,13 +1,14 @@
-/* The paging access matrix: every form of paging, every flag of the entries on the way to a page, every control that has a say, and
- * every kind of access. What must happen is computed here from the text of SDM 3A rev. 060 chapter 4 by `walk()`, which knows
- * nothing of cpu/mmu.c: §4.3-4.5 (formats), §4.6 Access Rights, §4.7 Page-Fault Exceptions, §4.8 Accessed and Dirty Flags.
+/* The paging access matrix: every form of paging, every flag of the entries on the way to a page, every control that has a say,
+ * and every kind of access. What must happen is computed here from the text of SDM 3A rev. 060 chapter 4 by `walk()`, which
+ * knows nothing of cpu/mmu.c: §4.3-4.5 (formats), §4.6 Access Rights, §4.7 Page-Fault Exceptions, §4.8 Accessed and Dirty
+ * Flags.
  *
- * One trial: the flags go into the entries, one instruction accesses the test page, and the vector, error code, CR2, the A and D bits
- * of all entries and the memory behind are compared. §4.8 leaves open which entries of a faulting access are marked; cpu/ marks none.
- * Left out: flushes and stale translations (paging_flush.c).
+ * One trial: the flags go into the entries, one instruction accesses the test page, and the vector, error code, CR2, the A and
+ * D bits of all entries and the memory behind are compared. §4.8 leaves open which entries of a faulting access are marked;
+ * cpu/ marks none. Left out: flushes and stale translations (paging_flush.c).
  *
- * Map: the first 2 MiB are the fixture's, supervisor pages but for CODE3. The test page is elsewhere in linear space, at an address with
- * a table of its own at each level, and always leads to DATA. */
+ * Map: the first 2 MiB are the fixture's, supervisor pages but for CODE3. The test page is elsewhere in linear space, at an
+ * address with a table of its own at each level, and always leads to DATA. */
 #include "tests/unit/cpu_system_fixture.h"
 
 /* ---- forms of paging ---- */
@@ -16,7 +17,7 @@ enum { LEVELS_MAX = 5, PT = 0, PD = 1, PDPT = 2, PML4 = 3, PML5 = 4 };
 
 struct form {
     const char *name;
-    uint64_t cr4;        /* beside the controls */
+    uint64_t cr4; /* beside the controls */
     bool long_mode;
     uint8_t top, leaf;   /* levels; in PAE paging the registers PDPTE stand above `top` */
     uint8_t entry_bytes; /* 4: no NX */
@@ -44,7 +45,7 @@ static const struct form forms[] = {
     {"5-level, 2 MiB", CR4_PAE | CR4_LA57, true, PML5, PD, 8, PS, BIT(20), AT_PML5 + AT_PML4 + AT_PDPT + AT_PD + DATA},
     {"5-level, 1 GiB", CR4_PAE | CR4_LA57, true, PML5, PDPT, 8, PS, BIT(13), AT_PML5 + AT_PML4 + AT_PDPT + DATA},
 };
-enum { PAE_4K = 3, PAE_2M = 4, LONG_4K = 5, LONG_2M = 6 };
+enum { PAE_4K = 3, PAE_2M, LONG_4K, LONG_2M, LONG_1G, LA57_4K, LA57_2M, LA57_1G };
 
 static bool is_pae_32(const struct form *f)
 {
@@ -56,8 +57,8 @@ static bool is_pae_32(const struct form *f)
 enum { P = 1, W = 2, U = 4, NX = 8, RSV = 16, ALL_FLAGS = 32 }; /* of one entry */
 enum { WP = 1, SMEP = 2, SMAP = 4, AC = 8, NXE = 16, ALL_CONTROLS = 32 };
 enum { A_BIT = 0x20, D_BIT = 0x40, PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 };
-/* An implicit access is of supervisor mode at any CPL (§4.6): here LDTR names the test page and MOV ES reads a descriptor there;
- * one that is not marked accessed is also written. */
+/* An implicit access is of supervisor mode at any CPL (§4.6): here LDTR names the test page and MOV ES reads a descriptor
+ * there; one that is not marked accessed is also written. */
 enum kind { READ, WRITE, MODIFY, FETCH, IMPLICIT_READ, IMPLICIT_WRITE, KINDS };
 
 struct trial {
@@ -241,21 +242,23 @@ static void trial_state(const struct guest *g, const struct trial *t, struct vp_
 
 /* ---- comparing ---- */
 
-static uint64_t touched_linear(const struct trial *t)
+/* CR2 is the address that faulted. Which byte of a descriptor its accessed bit is written through, the SDM does not say. */
+static bool cr2_right(const struct trial *t, uint64_t cr2, struct outcome want)
 {
     unsigned offset = t->kind == IMPLICIT_READ ? DESCRIPTOR : t->kind == IMPLICIT_WRITE ? FRESH_DESCRIPTOR : 0;
-    return t->form->linear + offset;
+    uint64_t at = cr2 - (t->form->linear + offset);
+    return at == 0 || (want.read_done && at < 8);
 }
 
 static const char *fault_wrong(struct guest *g, const struct trial *t, const struct vp_state *begin, struct outcome want)
 {
     if (want.fault) {
-        return stopped_in(g) != VEC_PF                          ? "no page fault"
-               : frame_word(g, 0) != want.error                 ? "error code"
-               : frame_word(g, 1) != begin->rip                 ? "return address"
-               : g->s.cr2 != touched_linear(t)                  ? "CR2"
-               : g->s.gpr[RAX] != begin->gpr[RAX]               ? "an effect in a register"
-                                                                : NULL;
+        return stopped_in(g) != VEC_PF            ? "no page fault"
+               : frame_word(g, 0) != want.error   ? "error code"
+               : frame_word(g, 1) != begin->rip   ? "return address"
+               : !cr2_right(t, g->s.cr2, want)    ? "CR2"
+               : g->s.gpr[RAX] != begin->gpr[RAX] ? "an effect in a register"
+                                                  : NULL;
     }
     /* The HLT after the access: at CPL 3 itself a #GP(0). */
     uint64_t end = begin->rip + (t->kind == FETCH ? 0 : 2);
@@ -300,8 +303,8 @@ static bool trial_passes(struct guest *g, const struct trial *t, const struct vp
     const char *wrong = fault_wrong(g, t, begin, want);
     wrong = wrong != NULL ? wrong : memory_wrong(g, t, want);
     wrong = wrong != NULL ? wrong : entries_wrong(g, t, want);
-    cr_expect(wrong == NULL, "%s: wrong %s: kind %d cpl %u controls %#x flags (leaf first) %#x %#x %#x %#x %#x", t->form->name, wrong,
-              t->kind, t->cpl, t->controls, t->flags[0], t->flags[1], t->flags[2], t->flags[3], t->flags[4]);
+    cr_expect(wrong == NULL, "%s: wrong %s: kind %d cpl %u controls %#x flags (leaf first) %#x %#x %#x %#x %#x", t->form->name,
+              wrong, t->kind, t->cpl, t->controls, t->flags[0], t->flags[1], t->flags[2], t->flags[3], t->flags[4]);
     g->s = kept;
     if (!want.fault && t->kind != READ && t->kind != FETCH && t->kind != IMPLICIT_READ) {
         data_reset(g);
@@ -317,9 +320,7 @@ static unsigned long controls_and_kinds(struct guest *g, struct trial *t, const 
         for (unsigned n = 0; n < 2 * KINDS; n++, states++) {
             t->kind = n / 2;
             t->cpl = n % 2 * 3;
-            if (!trial_passes(g, t, states)) {
-                cr_fatal("after %lu trials", trials);
-            }
+            cr_assert(trial_passes(g, t, states), "after %lu trials", trials);
             trials++;
             for (unsigned level = t->form->leaf; level <= t->form->top; level++) { /* A and D bits away */
                 put_flags(g, t->form, level, t->flags[level]);
@@ -341,7 +342,8 @@ static struct vp_state *states_make(const struct guest *g, const struct form *f)
     return states;
 }
 
-/* All flags of the leaf with all flags of the entry at `upper`; those between let everything through. upper == leaf: the leaf alone. */
+/* All flags of the leaf with all flags of the entry at `upper`; those between let everything through. upper == leaf: the leaf
+ * alone. */
 static unsigned long matrix(const struct form *f, unsigned upper)
 {
     GUEST g = paging_guest(f);
@@ -369,10 +371,249 @@ static unsigned long matrix(const struct form *f, unsigned upper)
     return trials;
 }
 
-/* 8 flags of a leaf and 8 of an entry above of 4 bytes, of which 4 + 2 are told apart (5 above: absent with and without others). */
-Test(paging_matrix, form_32_bit)
+/* ---- the tests: one for each form, and in it for each level above the leaf ---- */
+
+enum { EACH = ALL_CONTROLS * 2 * KINDS };
+
+Test(paging_matrix, of_32_bit_paging)
 {
-    cr_expect_eq(matrix(&forms[0], PD), 8UL * 6 * ALL_CONTROLS * 2 * KINDS);
-    cr_expect_eq(matrix(&forms[1], PD), 8UL * 6 * ALL_CONTROLS * 2 * KINDS);
-    cr_expect_eq(matrix(&forms[2], PD), 16UL * ALL_CONTROLS * 2 * KINDS);
+    cr_expect_eq(matrix(&forms[0], PD), 8 * 6 * EACH);
+    cr_expect_eq(matrix(&forms[1], PD), 8 * 6 * EACH);
+    cr_expect_eq(matrix(&forms[2], PD), 16 * EACH);
+}
+
+Test(paging_matrix, of_pae_paging)
+{
+    cr_expect_eq(matrix(&forms[PAE_4K], PD), 32 * 18 * EACH);
+    cr_expect_eq(matrix(&forms[PAE_2M], PD), 32 * EACH);
+}
+
+static void long_matrix(unsigned form)
+{
+    unsigned long want = 0, made = 0;
+    for (unsigned level = forms[form].leaf; level <= forms[form].top; level++) {
+        made += matrix(&forms[form], level);
+        want += (level == forms[form].leaf ? 32 : 32 * 18) * EACH;
+    }
+    cr_expect_eq(made, want);
+}
+Test(paging_matrix, of_4_level_paging_with_4_kib_pages)
+{
+    long_matrix(LONG_4K);
+}
+Test(paging_matrix, of_4_level_paging_with_2_mib_pages)
+{
+    long_matrix(LONG_2M);
+}
+Test(paging_matrix, of_4_level_paging_with_1_gib_pages)
+{
+    long_matrix(LONG_1G);
+}
+Test(paging_matrix, of_5_level_paging_with_4_kib_pages)
+{
+    long_matrix(LA57_4K);
+}
+Test(paging_matrix, of_5_level_paging_with_2_mib_pages)
+{
+    long_matrix(LA57_2M);
+}
+Test(paging_matrix, of_5_level_paging_with_1_gib_pages)
+{
+    long_matrix(LA57_1G);
+}
+
+/* ---- every reserved bit ---- */
+
+enum { MAXPHYADDR = 40 };
+#define BITS(high, low) ((UINT64_MAX >> (63 - (high))) & ~(BIT(low) - 1))
+
+/* SDM 3A tables 4-4 (4 MiB), 4-9 to 4-11 (PAE), 4-15 to 4-20 (4 and 5 levels). Bit 63 without NXE apart. */
+static uint64_t reserved_bits(const struct form *f, unsigned level)
+{
+    bool large = level == f->leaf && level != PT;
+    if (f->entry_bytes == 4) {
+        return large ? BIT(21) : 0; /* PSE-36: bits 20:13 are the address's 39:32, all within MAXPHYADDR */
+    }
+    uint64_t bits = is_pae_32(f) ? BITS(62, MAXPHYADDR) : BITS(51, MAXPHYADDR);
+    bits |= large && level == PD ? BITS(20, 13) : large ? BITS(29, 13) : 0;
+    return bits | (level >= PML4 ? PS : 0);
+}
+
+/* Bits that make another entry of it: not present, another address of the next table, another kind of page. */
+static bool changes_the_walk(const struct form *f, unsigned level, unsigned bit)
+{
+    bool address = bit >= 12 && bit < (f->entry_bytes == 8 ? MAXPHYADDR : 32);
+    bool size = bit == 7 && (level == PD || level == PDPT);
+    return bit == 0 || (level != f->leaf && address) || size;
+}
+
+static void reserved_sweep(const struct form *f)
+{
+    GUEST g = paging_guest(f);
+    struct vp_state base = g.s;
+    for (unsigned level = f->leaf; level <= f->top; level++) {
+        for (unsigned n = 0; n < 2 * 8u * f->entry_bytes; n++) {
+            unsigned bit = n / 2;
+            struct trial t = {.form = f, .kind = READ, .controls = n % 2 * NXE};
+            uint64_t reserved = reserved_bits(f, level) | (t.controls & NXE || f->entry_bytes == 4 ? 0 : BIT(63));
+            if (changes_the_walk(f, level, bit)) {
+                continue;
+            }
+            poke(&g, entry_address(f, level), entry_value(f, level, P | W) | BIT(bit), f->entry_bytes);
+            trial_state(&g, &t, &g.s);
+            guest_run(&g);
+            if (reserved >> bit & 1) {
+                cr_expect(stopped_in(&g) == VEC_PF && frame_word(&g, 0) == (PF_P | PF_RSVD),
+                          "%s: bit %u of level %u, controls %#x", f->name, bit, level, t.controls);
+            } else {
+                cr_expect(stopped_in(&g) == -1 && g.stop == STOP_HALT, "%s: bit %u of level %u is not reserved", f->name, bit,
+                          level);
+            }
+            g.s = base;
+        }
+        put_flags(&g, f, level, P | W | U);
+    }
+}
+
+/* SDM 3A §4.4.2, §4.5.4: the reserved bits of each entry, one by one; the ignored ones do nothing. */
+Test(paging_reserved, each_bit_of_each_entry)
+{
+    for (unsigned i = 0; i < ARRAY_COUNT(forms); i++) {
+        reserved_sweep(&forms[i]);
+    }
+}
+
+/* ---- what a first access leaves behind allows no second one ---- */
+
+enum change { NO_CHANGE, CHANGE_WP, CHANGE_SMEP, CHANGE_SMAP, CHANGE_AC, CHANGE_NXE, CHANGE_CPL, CHANGES };
+enum { RETURN_INSN = 0x40 }; /* offset in DATA of a RET */
+
+struct code {
+    uint8_t bytes[64];
+    unsigned count;
+};
+static void emit(struct code *c, const char *bytes, unsigned count)
+{
+    memcpy(c->bytes + c->count, bytes, count);
+    c->count += count;
+}
+#define EMIT(c, text) emit(c, text, sizeof(text) - 1)
+
+static void emit_access(struct code *c, enum kind kind, bool last)
+{
+    if (kind == READ) {
+        EMIT(c, "\x8b\x03"); /* mov eax, [rbx] */
+    } else if (kind == WRITE) {
+        EMIT(c, "\x89\x03"); /* mov [rbx], eax */
+    } else if (last) {
+        EMIT(c, "\xff\xe3"); /* jmp rbx */
+    } else {
+        EMIT(c, "\xff\xd6"); /* call rsi */
+    }
+}
+
+static unsigned changed_controls(unsigned controls, enum change change)
+{
+    static const uint8_t bit[CHANGES] = {
+        [CHANGE_WP] = WP, [CHANGE_SMEP] = SMEP, [CHANGE_SMAP] = SMAP, [CHANGE_AC] = AC, [CHANGE_NXE] = NXE};
+    return controls ^ bit[change];
+}
+
+/* access; the change; access; hlt. At CPL 0, until CHANGE_CPL's IRETQ goes on at CODE3. */
+static void pair_code(struct guest *g, enum kind first, enum kind second, enum change change)
+{
+    struct code c = {.count = 0}, user = {.count = 0};
+    emit_access(&c, first, false);
+    switch (change) {
+    case CHANGE_WP:
+        EMIT(&c, "\x0f\x22\xc7"); /* mov cr0, rdi */
+        break;
+    case CHANGE_SMEP:
+    case CHANGE_SMAP:
+        EMIT(&c, "\x0f\x22\xe7"); /* mov cr4, rdi */
+        break;
+    case CHANGE_AC:
+        EMIT(&c, "\x57\x9d"); /* push rdi; popfq */
+        break;
+    case CHANGE_NXE:
+        EMIT(&c, "\x89\xf8\x0f\x30"); /* mov eax, edi; wrmsr */
+        break;
+    case CHANGE_CPL:
+        EMIT(&c, "\x48\xcf"); /* iretq */
+        break;
+    default:
+        break;
+    }
+    struct code *next = change == CHANGE_CPL ? &user : &c;
+    emit_access(next, second, true);
+    EMIT(next, "\xf4");
+    guest_bytes(g, CODE0, c.bytes, c.count);
+    guest_bytes(g, CODE3, user.bytes, user.count);
+}
+
+static void pair_state(struct guest *g, const struct trial *first, const struct trial *second, enum change change)
+{
+    struct vp_state after;
+    trial_state(g, second, &after);
+    trial_state(g, first, &g->s);
+    g->s.rip = CODE0;
+    g->s.gpr[RSI] = g->s.gpr[RBX] + RETURN_INSN;
+    g->s.gpr[RCX] = 0xc0000080; /* EFER */
+    g->s.gpr[RDX] = 0;
+    g->s.gpr[RDI] = change == CHANGE_WP    ? after.cr0
+                    : change == CHANGE_NXE ? after.efer
+                    : change == CHANGE_AC  ? after.rflags
+                                           : after.cr4;
+    g->s.gpr[RSP] = STACK0 - 40;
+    const uint64_t frame[] = {CODE3, SEL_CODE3_64 | 3, after.rflags, STACK3, SEL_DATA3 | 3};
+    guest_bytes(g, STACK0 - 40, frame, sizeof frame);
+}
+
+static void pair(struct guest *g, const struct form *f, unsigned flags, unsigned controls, enum kind one, enum kind two,
+                 enum change change)
+{
+    struct trial first = {.form = f, .flags = {P | W | U, P | W | U, P | W | U, P | W | U}, .controls = controls, .kind = one};
+    first.flags[f->leaf] = flags;
+    struct trial second = first;
+    second.kind = two;
+    second.cpl = change == CHANGE_CPL ? 3 : 0;
+    second.controls = changed_controls(controls, change);
+    if (expected(&first).fault) {
+        return;
+    }
+    struct vp_state kept = g->s;
+    put_flags(g, f, f->leaf, flags);
+    pair_code(g, one, two, change);
+    pair_state(g, &first, &second, change);
+    guest_run(g);
+    struct outcome want = expected(&second);
+    /* At CPL 3 the last HLT is a #GP. */
+    bool right = want.fault        ? stopped_in(g) == VEC_PF && frame_word(g, 0) == want.error && g->s.cr2 == f->linear
+                 : second.cpl == 3 ? stopped_in(g) == VEC_GP
+                                   : g->stop == STOP_HALT && stopped_in(g) == -1;
+    bool dirty = peek(g, entry_address(f, f->leaf), 8) & D_BIT;
+    cr_expect(right && dirty == (one == WRITE || (two == WRITE && !want.fault)),
+              "%s: flags %#x controls %#x, %d then %d after change %d: vector %d", f->name, flags, controls, one, two, change,
+              stopped_in(g));
+    g->s = kept;
+    data_reset(g);
+}
+
+static void pairs(const struct form *f)
+{
+    GUEST g = paging_guest(f);
+    poke(&g, DATA + RETURN_INSN, 0xc3, 1);
+    for (unsigned n = 0; n < ALL_FLAGS * ALL_CONTROLS * CHANGES * 9; n++) {
+        unsigned kinds = n % 9, change = n / 9 % CHANGES, rest = n / 9 / CHANGES;
+        static const uint8_t kind[] = {READ, WRITE, FETCH};
+        pair(&g, f, rest % ALL_FLAGS, rest / ALL_FLAGS, kind[kinds / 3], kind[kinds % 3], change);
+    }
+}
+
+/* SDM 3A §4.6, §4.10.2.2: rights are those of the moment, whatever an earlier access with other rights has left in a TLB. */
+Test(paging_pairs, a_second_access_is_judged_by_itself)
+{
+    pairs(&forms[LONG_4K]);
+    pairs(&forms[LONG_2M]);
+    pairs(&forms[LONG_1G]);
 }
