@@ -71,7 +71,7 @@ static void write_cr0(struct vcpu *v, uint64_t value)
     }
     TRACE(v->machine->trace, cr_write, v->index, 0, value);
     if (changed & (CR0_PG | CR0_WP | CR0_PE)) {
-        mmu_paging_changed(v);
+        mmu_paging_changed(v, old, v->s.cr4);
     }
     vp_derive(v);
 }
@@ -139,7 +139,7 @@ static void write_cr4(struct vcpu *v, uint64_t value)
     v->s.cr4 = value;
     TRACE(v->machine->trace, cr_write, v->index, 4, value);
     if (changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_LA57)) {
-        mmu_paging_changed(v);
+        mmu_paging_changed(v, v->s.cr0, old);
     }
     vp_derive(v);
 }
@@ -187,7 +187,7 @@ enum msr_outcome control_write_efer(struct vcpu *v, uint64_t value)
     v->s.efer = value;
     TRACE(v->machine->trace, cr_write, v->index, 25, value);
     if ((old ^ value) & EFER_NXE) {
-        mmu_paging_changed(v);
+        mmu_paging_changed(v, v->s.cr0, v->s.cr4);
     }
     vp_derive(v);
     return MSR_OK;

@@ -509,7 +509,7 @@ void vp_init_reset(struct vcpu *v, bool power_on)
         bsp = v->lapic.base_msr >> 8 & 1;
     }
     s->activity = bsp ? VP_RUNNING : VP_WAIT_SIPI;
-    mmu_paging_changed(v);
+    mmu_paging_changed(v, CR0_PG, 0);
     vp_derive(v);
     vp_attention(v);
     TRACE(v->machine->trace, activity, v->index, s->activity);

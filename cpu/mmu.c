@@ -31,19 +31,39 @@ static uint64_t leaf_of(const struct walk *w)
     return s->frame == FRAME_NONE ? UINT64_MAX : (uint64_t)s->frame << PAGE_SHIFT | (s->offset & ~7u);
 }
 
+/* Policy `stalest`: true when an old translation serves the access. One that does not (it would fault, or D must be set) is walked anew and goes:
+ * a page fault takes the translations of its address with it (SDM 3A §4.10.4.1). What other accesses had of it, data or code, must go with
+ * it; where the tables say something else now, that is an effect on the code that runs, so the instruction must run alone. */
+static bool stale_serves(struct vcpu *v, uint64_t linear, enum access access, enum tlb_kind kind, struct walk *w)
+{
+    struct stale_translation t;
+    if (!stale_find(v, linear, &t)) {
+        return false;
+    }
+    if (walk_access_allowed(v, t.rights, access, kind) && (access != ACCESS_WRITE || t.dirty)) {
+        w->steps = 0;
+        w->rights = t.rights;
+        w->page = t.page;
+        w->page_bytes = t.page_bytes;
+        return true;
+    }
+    bool mapped = walk_tables(v, linear, w) && walk_access_allowed(v, w->rights, access, kind);
+    bool same = mapped && w->page == t.page && w->rights == t.rights;
+    if (mapped && !same && access != ACCESS_EXECUTE) {
+        vp_restart_alone(v);
+    }
+    stale_drop(v, linear);
+    if (!same) {
+        mmu_flush(v);
+    }
+    return false;
+}
+
 /* A complete, allowed translation, or a page fault. */
 static void translate(struct vcpu *v, uint64_t linear, enum access access, enum tlb_kind kind, struct walk *w)
 {
-    if (UNLIKELY(v->cpu->config.policy == TRANSLATE_STALEST) && (v->s.cr0 & CR0_PG)) {
-        struct stale_translation t;
-        if (stale_find(v, linear, &t) && walk_access_allowed(v, t.rights, access, kind) && (access != ACCESS_WRITE || t.dirty)) {
-            w->steps = 0;
-            w->rights = t.rights;
-            w->page = t.page;
-            w->page_bytes = PAGE_BYTES;
-            return;
-        }
-        stale_drop(v, linear); /* what would fault, or must set D, is walked anew (SDM 3A §4.10.4.1) */
+    if (UNLIKELY(v->cpu->config.policy == TRANSLATE_STALEST) && (v->s.cr0 & CR0_PG) && stale_serves(v, linear, access, kind, w)) {
+        return;
     }
     if (tables_full(v->cpu)) {
         mmu_flush_all(v->cpu);
@@ -59,6 +79,7 @@ static void translate(struct vcpu *v, uint64_t linear, enum access access, enum 
         const struct step *leaf = &w->step[w->steps - 1];
         stale_add(v, linear, &(struct stale_translation){.page = w->page,
                                                          .rights = w->rights,
+                                                         .page_bytes = w->page_bytes,
                                                          .dirty = access == ACCESS_WRITE || (leaf->entry & PTE_D),
                                                          .global = (leaf->entry & PTE_G) && (v->s.cr4 & CR4_PGE)});
     }
@@ -211,10 +232,10 @@ void mmu_cr3_written(struct vcpu *v, uint64_t old, uint64_t value, bool keep)
     }
 }
 
-void mmu_paging_changed(struct vcpu *v)
+void mmu_paging_changed(struct vcpu *v, uint64_t old_cr0, uint64_t old_cr4)
 {
     if (v->cpu->config.policy == TRANSLATE_STALEST) {
-        stale_flush(v);
+        stale_controls_changed(v, old_cr0, old_cr4);
     }
     mmu_flush(v);
 }

@@ -27,19 +27,21 @@ void mmu_map_changed(void *cpu);
 
 /* ---- policy `stalest` (mmu_stale.c): an unbounded TLB that is part of the machine's state ---- */
 struct stale_translation {
-    uint64_t page;   /* guest-physical */
-    uint64_t rights; /* W, U, NX as in the leaf */
+    uint64_t page;       /* guest-physical */
+    uint64_t rights;     /* W, U, NX over all levels */
+    uint64_t page_bytes; /* of the page that the tables name: INVLPG takes all its parts */
     bool dirty, global;
 };
 struct stale_entries *stale_create(void);
 void stale_destroy(struct stale_entries *s);
 bool stale_find(struct vcpu *v, uint64_t linear, struct stale_translation *t);
 void stale_add(struct vcpu *v, uint64_t linear, const struct stale_translation *t);
-void stale_drop(struct vcpu *v, uint64_t linear); /* the current PCID's and global entries of the page */
+void stale_drop(struct vcpu *v, uint64_t linear); /* the current PCID's and global entries of the 4 KiB page */
 void stale_flush(struct vcpu *v);                 /* all */
 void stale_invlpg(struct vcpu *v, uint64_t linear);
 void stale_invpcid(struct vcpu *v, unsigned type, uint16_t pcid, uint64_t linear);
 void stale_cr3_written(struct vcpu *v, uint64_t value, bool keep);
+void stale_controls_changed(struct vcpu *v, uint64_t old_cr0, uint64_t old_cr4);
 void stale_state(struct state *s, struct vcpu *v);
 
 #endif

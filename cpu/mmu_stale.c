@@ -20,6 +20,7 @@ struct stale_entry {
 struct stale_entries {
     struct stale_entry *e; /* sorted by (page, pcid) */
     size_t count, room;
+    uint64_t largest; /* no entry is of a larger page: how far INVLPG must look around */
 };
 
 struct stale_entries *stale_create(void)
@@ -109,6 +110,7 @@ void stale_add(struct vcpu *v, uint64_t linear, const struct stale_translation *
         s->count++;
     }
     s->e[n] = (struct stale_entry){.page = page, .pcid = pcid, .to = *t};
+    s->largest = t->page_bytes > s->largest ? t->page_bytes : s->largest;
 }
 
 /* Keeps the entries for which `keep` says yes. */
@@ -145,10 +147,30 @@ void stale_flush(struct vcpu *v)
     v->stale->count = 0;
 }
 
-/* SDM 3A §4.10.4.1 INVLPG: the page in the current PCID, and global ones of that page. */
+/* All parts of the pages that hold `linear`, in one PCID and, when asked, the global ones. */
+static void drop_pages_around(struct stale_entries *s, uint64_t linear, uint16_t pcid, bool global)
+{
+    if (s->count == 0) {
+        return;
+    }
+    uint64_t low = linear & ~(s->largest - 1);
+    size_t from = position(s, low, 0), to = from, i = from;
+    for (; i < s->count && s->e[i].page - low < s->largest; i++) {
+        const struct stale_entry *e = &s->e[i];
+        bool named = e->pcid == pcid || (global && e->pcid == PCID_GLOBAL);
+        if (!named || ((e->page ^ linear) & ~(e->to.page_bytes - 1)) != 0) {
+            s->e[to++] = *e;
+        }
+    }
+    memmove(&s->e[to], &s->e[i], (s->count - i) * sizeof *s->e);
+    s->count -= i - to;
+}
+
+/* SDM 3A §4.10.4.1 INVLPG: the page in the current PCID, and global ones of that page; of a large page that was remembered in parts,
+ * all parts. */
 void stale_invlpg(struct vcpu *v, uint64_t linear)
 {
-    stale_drop(v, linear);
+    drop_pages_around(v->stale, linear, pcid_of(v), true);
 }
 
 static bool keep_global(const struct stale_entry *e, uint64_t page, uint16_t pcid)
@@ -165,7 +187,7 @@ void stale_invpcid(struct vcpu *v, unsigned type, uint16_t pcid, uint64_t linear
 {
     switch (type) {
     case 0:
-        remove_at(v->stale, linear & ~PAGE_OFFSET_MASK, pcid);
+        drop_pages_around(v->stale, linear, pcid, false);
         break;
     case 1:
         filter(v->stale, keep_other_pcid, 0, pcid);
@@ -189,6 +211,28 @@ void stale_cr3_written(struct vcpu *v, uint64_t value, bool keep)
     }
 }
 
+static bool keep_other_pcid_not_global(const struct stale_entry *e, uint64_t page, uint16_t pcid)
+{
+    return e->pcid != pcid && e->pcid != PCID_GLOBAL;
+}
+
+/* SDM 3A §4.10.4.1 MOV to CR0 and to CR4. What it does not name (WP, SMAP, PSE, NXE, PCIDE set, SMEP cleared) keeps all: the rights in an
+ * entry are judged by the controls of the moment anyway. */
+void stale_controls_changed(struct vcpu *v, uint64_t old_cr0, uint64_t old_cr4)
+{
+    uint64_t cr0 = v->s.cr0, cr4 = v->s.cr4;
+    if ((old_cr0 & ~cr0 & CR0_PG) || ((old_cr4 ^ cr4) & CR4_PGE) || (old_cr4 & ~cr4 & CR4_PCIDE)) {
+        stale_flush(v);
+    } else if (((old_cr4 ^ cr4) & CR4_PAE) || (~old_cr4 & cr4 & CR4_SMEP)) {
+        filter(v->stale, keep_other_pcid_not_global, 0, pcid_of(v));
+    }
+}
+
+static bool page_size_exists(uint64_t bytes)
+{
+    return bytes == 4096 || bytes == 2 << 20 || bytes == 4 << 20 || bytes == 1 << 30;
+}
+
 void stale_state(struct state *st, struct vcpu *v)
 {
     struct stale_entries *s = v->stale;
@@ -210,6 +254,7 @@ void stale_state(struct state *st, struct vcpu *v)
         state_u16(st, &e.pcid);
         state_u64(st, &e.to.page);
         state_u64(st, &e.to.rights);
+        state_u64(st, &e.to.page_bytes);
         state_bool(st, &e.to.dirty);
         state_bool(st, &e.to.global);
         if (state_restoring(st)) {
@@ -219,6 +264,11 @@ void stale_state(struct state *st, struct vcpu *v)
                 state_fail(st, "translations out of order");
                 return;
             }
+            if (!page_size_exists(e.to.page_bytes)) {
+                state_fail(st, "a translation of a page of no size");
+                return;
+            }
+            s->largest = e.to.page_bytes > s->largest ? e.to.page_bytes : s->largest;
             s->e[s->count++] = e;
         }
     }

@@ -253,7 +253,8 @@ void mmu_withhold_write(struct cpu *c, uint32_t frame, uint8_t bit);
 void mmu_invlpg(struct vcpu *v, uint64_t linear);
 void mmu_invpcid(struct vcpu *v, unsigned type, uint16_t pcid, uint64_t linear);
 void mmu_cr3_written(struct vcpu *v, uint64_t old, uint64_t value, bool keep); /* keep: bit 63, do not flush the PCID */
-void mmu_paging_changed(struct vcpu *v);  /* CR0.PG/WP, CR4.PAE/PSE/PGE/PCIDE/SMEP/SMAP/LA57, EFER.NXE/LMA */
+/* After CR0.PG/WP, CR4.PAE/PSE/PGE/PCIDE/SMEP/SMAP/LA57 or EFER.NXE/LMA changed. */
+void mmu_paging_changed(struct vcpu *v, uint64_t old_cr0, uint64_t old_cr4);
 /* Loads the four PAE PDPTEs from CR3; raises #GP(0) on reserved bits, with nothing changed. */
 void mmu_load_pdptes(struct vcpu *v, uint64_t cr3);
 /* Frame for an instruction fetch at `linear`; faults by longjmp; FRAME_NONE for MMIO. */

@@ -84,18 +84,3 @@ bool emit_simd_sized(struct emit *e, const struct insn *in, const void *forms)
     const struct operand *integer = in->op[0].kind == OPERAND_GPR ? &in->op[0] : &in->op[1];
     return emit_simd(e, in, (const struct simd_form *)forms + (integer->bytes == 8));
 }
-
-bool emit_simd_or_string(struct emit *e, const struct insn *in, const void *form)
-{
-    if (in->isa_set == ZYDIS_ISA_SET_SSE2) {
-        return emit_simd(e, in, form);
-    }
-    for (size_t i = 0; i < string_row_count; i++) {
-        const struct insn_row *row = &string_rows[i];
-        if (row->mnemonic == in->mnemonic) {
-            e->ends_block = row->flags & INSN_ENDS_BLOCK;
-            return row->emit(e, in, row->argument);
-        }
-    }
-    return false;
-}

@@ -437,8 +437,6 @@ struct simd_form {
 bool emit_simd(struct emit *e, const struct insn *in, const void *form);
 /* The same; `forms` are two, for a 32-bit and a 64-bit GPR or integer in memory. */
 bool emit_simd_sized(struct emit *e, const struct insn *in, const void *forms);
-/* MOVSD and CMPSD: the decoder gives SSE2's and the string instructions one mnemonic each. */
-bool emit_simd_or_string(struct emit *e, const struct insn *in, const void *form);
 
 #define SOURCES(name) name##_x, name##_m, name##_g
 #define SET_LOAD(name)                                                                                                         \

@@ -237,7 +237,7 @@ const struct insn_row sse_rows[] = {
     XMM_ROW(CMPPS, cmpps_op),
     XMM_ROW(CMPPD, cmppd_op),
     XMM_ROW(CMPSS, cmpss_op),
-    {ZYDIS_MNEMONIC_CMPSD, COST_SSE, 0, emit_simd_or_string, &(const struct simd_form){.xmm = SET_LOAD(cmpsd_op)}},
+    {ZYDIS_MNEMONIC_CMPSD, COST_SSE, 0, emit_simd, &(const struct simd_form){.xmm = SET_LOAD(cmpsd_op)}},
     XMM_ROW(COMISS, comiss_op),
     XMM_ROW(COMISD, comisd_op),
     XMM_ROW(UCOMISS, ucomiss_op),

@@ -285,7 +285,7 @@ const struct insn_row sse_move_rows[] = {
     MOVE_ROW(MOVNTPS, SET_STORE(aligned)),
     MOVE_ROW(MOVNTPD, SET_STORE(aligned)),
     MOVE_ROW(MOVSS, {movss_between, dword_m, dword_g, dword_s, dword_sg, NULL}),
-    {ZYDIS_MNEMONIC_MOVSD, COST_SSE, 0, emit_simd_or_string, &movsd},
+    {ZYDIS_MNEMONIC_MOVSD, COST_SSE, 0, emit_simd, &movsd},
     MOVE_ROW(MOVLPS, {NULL, to_low_m, to_low_g, qword_s, qword_sg, NULL}),
     MOVE_ROW(MOVLPD, {NULL, to_low_m, to_low_g, qword_s, qword_sg, NULL}),
     MOVE_ROW(MOVHPS, {NULL, to_high_m, to_high_g, from_high_s, from_high_sg, NULL}),

@@ -2,10 +2,10 @@
 
 variants="gcc-O3 gcc-O0 clang-O3 clang-O0 asan"
 build_of() {
-    printf '%s' "$work/build-$1"
+    printf '%s' "$builds/$1"
 }
 command_of() {
-    printf '%s' "$work/build-$1/orrery"
+    printf '%s' "$builds/$1/orrery"
 }
 
 # build_variant NAME CMAKE-ARGUMENT...
