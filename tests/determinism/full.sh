@@ -71,6 +71,7 @@ kernel_saved_at() {
     local name=$1 first=$2 cycle=$3 links stop
     result "$name-save" "$(command_of gcc-O3)" "${boot[@]}" --stop-at "$cycle" --save "$work/$name.orrery" || return 1
     links=$(links "$work/$name-save.json" | wc -l)
+    same "$name-save" "$name-there" "$(command_of asan)" "${boot[@]}" --restore "$work/$name.orrery" --stop-at "$cycle" || return 1
     stop=$((cycle + 10100000))
     result "$name" "$(command_of asan)" "${boot[@]}" --restore "$work/$name.orrery" --stop-at $stop || return 1
     rm -f "$work/$name.orrery"
