@@ -1,6 +1,8 @@
-/* Effective addresses in every mode, segment checks, and the slow side of memory access: translation, page crossing, MMIO, watched pages.
+/* Effective addresses in every mode, segment checks, and the slow side of memory access: translation, page crossing, MMIO,
+ * watched pages.
  *
- * Anything but a plain access to memory may only be done by the last instruction of a block (vcpu.h); the others are sent back to run alone.
+ * Anything but a plain access to memory may only be done by the last instruction of a block (vcpu.h); the others are sent back
+ * to run alone.
  */
 #include "cpu/access.h"
 
@@ -121,7 +123,8 @@ static void io_begin(struct vcpu *v, bool lapic)
     vp_charge(v, lapic ? EXIT_APIC : EXIT_MMIO, v->cpu->cost->event[lapic ? EXIT_APIC : EXIT_MMIO]);
 }
 
-/* SDM 3A §10.4.1: local APIC registers are 32 bits wide, on 16-byte boundaries; other accesses are undefined: bytes of the register. */
+/* SDM 3A §10.4.1: local APIC registers are 32 bits wide, on 16-byte boundaries; other accesses are undefined: bytes of the
+ * register. */
 static uint64_t place_read_io(struct vcpu *v, const struct place *p, unsigned bytes)
 {
     io_begin(v, p->lapic);
@@ -194,7 +197,8 @@ static void prepare_write(struct vcpu *v, const struct place *p, unsigned bytes)
     if (p->read_only) {
         vp_gp0(v);
     }
-    if (p->host == NULL || ((memory_track(v->machine->memory, p->frame) & (MEMORY_CODE | MEMORY_TABLE)) && mmu_write_needs_alone(v, p, bytes))) {
+    if (p->host == NULL ||
+        ((memory_track(v->machine->memory, p->frame) & (MEMORY_CODE | MEMORY_TABLE)) && mmu_write_needs_alone(v, p, bytes))) {
         vp_restart_alone(v);
     }
 }

@@ -1,11 +1,11 @@
 /* Effective addresses and fast memory access for handlers.
  *
- * A handler exists in two variants. The *flat* one is for 64-bit mode without oddities: EA = base + index*scale + disp, all slots; FS and GS
- * bases are slots too. The *general* one (suffix _g) calls ea_general() for everything else: segments with limits, 16- and 32-bit
- * addresses. The decoder chooses, so generality costs the flat path nothing.
+ * A handler exists in two variants. The *flat* one is for 64-bit mode without oddities: EA = base + index*scale + disp, all
+ * slots; FS and GS bases are slots too. The *general* one (suffix _g) calls ea_general() for everything else: segments with
+ * limits, 16- and 32-bit addresses. The decoder chooses, so generality costs the flat path nothing.
  *
- * Loads and stores look in the software TLB and fall out of line on a miss. The slow forms translate, fault by longjmp, put together
- * page-crossing accesses, and do MMIO, for which they first restart the instruction alone.
+ * Loads and stores look in the software TLB and fall out of line on a miss. The slow forms translate, fault by longjmp, put
+ * together page-crossing accesses, and do MMIO, for which they first restart the instruction alone.
  */
 #ifndef ORRERY_CPU_ACCESS_H
 #define ORRERY_CPU_ACCESS_H
@@ -28,9 +28,11 @@ uint64_t segment_linear(struct vcpu *v, unsigned segment, uint64_t offset, unsig
 
 uint64_t load_slow(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned bytes);
 void store_slow(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned bytes, uint64_t value);
-void load_wide_slow(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned bytes, void *to);          /* up to 64 bytes */
-void store_wide_slow(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned bytes, const void *from); /* up to 64 bytes */
-/* For a read-modify-write: a pointer to the bytes, readable and writable. If it is v->bounce.data, modify_done() writes it back. */
+void load_wide_slow(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned bytes, void *to); /* up to 64 bytes */
+void store_wide_slow(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned bytes,
+                     const void *from); /* up to 64 bytes */
+/* For a read-modify-write: a pointer to the bytes, readable and writable. If it is v->bounce.data, modify_done() writes it
+ * back. */
 void *modify_slow(struct vcpu *v, const struct uop *u, uint64_t linear, unsigned bytes);
 void modify_done_slow(struct vcpu *v, const struct uop *u);
 
@@ -39,34 +41,34 @@ static inline struct tlb_entry *tlb_entry_of(const struct vcpu *v, uint64_t line
     return &v->tlb->e[(linear >> PAGE_SHIFT) & v->tlb_mask];
 }
 
-#define ACCESS_FORMS(bits, type)                                                                                              \
-    static inline type load##bits(struct vcpu *v, const struct uop *u, uint64_t linear)                                       \
-    {                                                                                                                         \
-        const struct tlb_entry *e = tlb_entry_of(v, linear);                                                                  \
-        if (LIKELY((linear ^ e->read_tag) <= PAGE_BYTES - sizeof(type))) {                                                    \
-            type x;                                                                                                           \
-            __builtin_memcpy(&x, (const void *)(linear + e->addend), sizeof x);                                               \
-            return x;                                                                                                         \
-        }                                                                                                                     \
-        return (type)load_slow(v, u, linear, sizeof(type));                                                                   \
-    }                                                                                                                         \
-    static inline void store##bits(struct vcpu *v, const struct uop *u, uint64_t linear, type x)                              \
-    {                                                                                                                         \
-        const struct tlb_entry *e = tlb_entry_of(v, linear);                                                                  \
-        if (LIKELY((linear ^ e->write_tag) <= PAGE_BYTES - sizeof(type))) {                                                   \
-            __builtin_memcpy((void *)(linear + e->addend), &x, sizeof x);                                                     \
-            return;                                                                                                           \
-        }                                                                                                                     \
-        store_slow(v, u, linear, sizeof(type), x);                                                                            \
-    }                                                                                                                         \
-    typedef type unaligned_##type __attribute__((aligned(1), may_alias));                                                     \
-    static inline unaligned_##type *modify##bits(struct vcpu *v, const struct uop *u, uint64_t linear)                        \
-    {                                                                                                                         \
-        const struct tlb_entry *e = tlb_entry_of(v, linear);                                                                  \
-        if (LIKELY((linear ^ e->write_tag) <= PAGE_BYTES - sizeof(type))) {                                                   \
-            return (unaligned_##type *)(linear + e->addend);                                                                  \
-        }                                                                                                                     \
-        return modify_slow(v, u, linear, sizeof(type));                                                                       \
+#define ACCESS_FORMS(bits, type)                                                                                               \
+    static inline type load##bits(struct vcpu *v, const struct uop *u, uint64_t linear)                                        \
+    {                                                                                                                          \
+        const struct tlb_entry *e = tlb_entry_of(v, linear);                                                                   \
+        if (LIKELY((linear ^ e->read_tag) <= PAGE_BYTES - sizeof(type))) {                                                     \
+            type x;                                                                                                            \
+            __builtin_memcpy(&x, (const void *)(linear + e->addend), sizeof x);                                                \
+            return x;                                                                                                          \
+        }                                                                                                                      \
+        return (type)load_slow(v, u, linear, sizeof(type));                                                                    \
+    }                                                                                                                          \
+    static inline void store##bits(struct vcpu *v, const struct uop *u, uint64_t linear, type x)                               \
+    {                                                                                                                          \
+        const struct tlb_entry *e = tlb_entry_of(v, linear);                                                                   \
+        if (LIKELY((linear ^ e->write_tag) <= PAGE_BYTES - sizeof(type))) {                                                    \
+            __builtin_memcpy((void *)(linear + e->addend), &x, sizeof x);                                                      \
+            return;                                                                                                            \
+        }                                                                                                                      \
+        store_slow(v, u, linear, sizeof(type), x);                                                                             \
+    }                                                                                                                          \
+    typedef type unaligned_##type __attribute__((aligned(1), may_alias));                                                      \
+    static inline unaligned_##type *modify##bits(struct vcpu *v, const struct uop *u, uint64_t linear)                         \
+    {                                                                                                                          \
+        const struct tlb_entry *e = tlb_entry_of(v, linear);                                                                   \
+        if (LIKELY((linear ^ e->write_tag) <= PAGE_BYTES - sizeof(type))) {                                                    \
+            return (unaligned_##type *)(linear + e->addend);                                                                   \
+        }                                                                                                                      \
+        return modify_slow(v, u, linear, sizeof(type));                                                                        \
     }
 ACCESS_FORMS(8, uint8_t)
 ACCESS_FORMS(16, uint16_t)

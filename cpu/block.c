@@ -1,4 +1,5 @@
-/* The block cache: an arena, a hash by (frame, offset, mode), and for each frame with code a map of 64-byte lines under code. */
+/* The block cache: an arena, a hash by (frame, offset, mode), and for each frame with code a map of 64-byte lines under code.
+ */
 #include "cpu/block.h"
 
 #include <stdlib.h>
@@ -75,7 +76,8 @@ static void *arena_take(struct blocks *b, size_t bytes)
 
 bool blocks_full(const struct blocks *b)
 {
-    return b->used_bytes + 2 * (sizeof(struct block) + BLOCK_UOPS_MAX * sizeof(struct uop)) + sizeof(struct code_frame) > ARENA_BYTES;
+    return b->used_bytes + 2 * (sizeof(struct block) + BLOCK_UOPS_MAX * sizeof(struct uop)) + sizeof(struct code_frame) >
+           ARENA_BYTES;
 }
 
 /* Entries of a jump cache die by a new salt: 14 bits of generation, kept clear of bits 62 (user) and 63 by vp_derive(). */
@@ -204,7 +206,8 @@ static void end_copy(struct block *t, unsigned next_offset)
     t->has_end = 1;
 }
 
-/* Copies the exit records of the conditional jumps among the first `kept` uops; their refunds shrink by what was not charged. */
+/* Copies the exit records of the conditional jumps among the first `kept` uops; their refunds shrink by what was not charged.
+ */
 static void copy_exits(struct block *t, const struct block *b, unsigned kept)
 {
     unsigned cost_cut = b->cost - t->cost, insns_cut = b->insns - t->insns;
@@ -258,7 +261,8 @@ struct block *block_single(struct vcpu *v, const struct uop *only)
     const struct block *b = block_of(only);
     unsigned n = (unsigned)(only - b->u), end = b->uops - b->exits - b->has_end;
     unsigned cost = (n + 1 < end ? b->u[n + 1].cost_before : b->cost) - only->cost_before;
-    const struct uop copy = *only; /* `b` may be v->alone_block itself. No conditional jump needs a restart, so no exits come along */
+    const struct uop copy =
+        *only; /* `b` may be v->alone_block itself. No conditional jump needs a restart, so no exits come along */
     const struct block like = *b;
     struct block *t = begin_copy(v, &like);
     t->offset = copy.offset;

@@ -73,7 +73,8 @@ struct cpu *cpu_create(struct machine *m, const struct cpu_config *config, const
             abort();
         }
     }
-    memory_listen(m->memory, (struct memory_listener){.owner = c, .tracked_write = mmu_tracked_write, .map_changed = mmu_map_changed});
+    memory_listen(m->memory,
+                  (struct memory_listener){.owner = c, .tracked_write = mmu_tracked_write, .map_changed = mmu_map_changed});
     cpu_reset(c);
     return c;
 }
@@ -296,9 +297,9 @@ static void visit_vp(struct state *st, struct vp_state *s)
     }
     visit_fpu(st, &s->fpu);
     state_u32(st, &s->mxcsr);
-    uint64_t *const msrs[] = {&s->star, &s->lstar, &s->cstar, &s->fmask, &s->kernel_gs_base, &s->sysenter_cs, &s->sysenter_esp,
-                              &s->sysenter_eip, &s->pat, &s->tsc_aux, &s->misc_enable, &s->spec_ctrl, &s->tsc_offset, &s->tsc_adjust,
-                              &s->mtrr_def_type};
+    uint64_t *const msrs[] = {&s->star,        &s->lstar,        &s->cstar,        &s->fmask,      &s->kernel_gs_base,
+                              &s->sysenter_cs, &s->sysenter_esp, &s->sysenter_eip, &s->pat,        &s->tsc_aux,
+                              &s->misc_enable, &s->spec_ctrl,    &s->tsc_offset,   &s->tsc_adjust, &s->mtrr_def_type};
     for (size_t i = 0; i < ARRAY_COUNT(msrs); i++) {
         state_u64(st, msrs[i]);
     }

@@ -43,7 +43,8 @@ struct cpu_config {
     unsigned vps; /* 1..240; VP i has APIC id i */
     enum translation_policy policy;
     uint64_t seed; /* for RDRAND and RDSEED */
-    /* For tests: host-side caches made small, or emptied every so many block entries; never visible to the guest. 0: default. */
+    /* For tests: host-side caches made small, or emptied every so many block entries; never visible to the guest. 0: default.
+     */
     unsigned host_tlb_entries, host_cache_flush_every;
 };
 
@@ -95,8 +96,8 @@ void cpu_set_a20(struct cpu *c, bool on);
 bool vp_translate(struct vcpu *vp, gva_t linear, gpa_t *physical);
 
 struct vp_account {
-    uint64_t instructions;  /* retired */
-    uint64_t guest_cycles;  /* without events */
+    uint64_t instructions; /* retired */
+    uint64_t guest_cycles; /* without events */
     uint64_t event_cycles[EXIT_REASONS];
     uint64_t events[EXIT_REASONS];
 };

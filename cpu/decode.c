@@ -1,5 +1,5 @@
-/* From bytes to blocks of uops. Zydis decodes; what exists on this processor is decided here, by instruction set and model, and by whether a
- * family of cpu/exec/ has a row for the mnemonic. All else is #UD.
+/* From bytes to blocks of uops. Zydis decodes; what exists on this processor is decided here, by instruction set and model, and
+ * by whether a family of cpu/exec/ has a row for the mnemonic. All else is #UD.
  */
 #include <Zydis/Zydis.h>
 #include <string.h>
@@ -100,7 +100,8 @@ static void fill_memory(struct insn *in, const ZydisDecodedOperandMem *m)
     in->mem.segment = m->segment == ZYDIS_REGISTER_NONE ? SEG_DS : (uint8_t)ZydisRegisterGetId(m->segment);
 }
 
-static void fill_operand(struct insn *in, struct operand *o, const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *zo, unsigned *immediates)
+static void fill_operand(struct insn *in, struct operand *o, const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *zo,
+                         unsigned *immediates)
 {
     o->bytes = (uint8_t)(zo->size / 8);
     switch (zo->type) {
@@ -319,9 +320,9 @@ static void add_row(struct cpu *c, const struct insn_row *row)
 void decode_index_rows(struct cpu *c)
 {
     _Static_assert(ZYDIS_MNEMONIC_MAX_VALUE < ARRAY_COUNT(((struct cpu *)0)->rows), "room for every mnemonic");
-#define X(family)                                                                                                             \
-    for (size_t i = 0; i < family##_row_count; i++) {                                                                         \
-        add_row(c, &family##_rows[i]);                                                                                        \
+#define X(family)                                                                                                              \
+    for (size_t i = 0; i < family##_row_count; i++) {                                                                          \
+        add_row(c, &family##_rows[i]);                                                                                         \
     }
     INSN_FAMILIES(X)
 #undef X
@@ -390,8 +391,11 @@ struct builder {
 static void add_exit(struct builder *w, struct uop *jump, const struct insn *in, unsigned at)
 {
     int64_t target = (int64_t)at + in->length + (int64_t)in->imm;
-    w->exits[w->exit_count++] = (struct uop){
-        .fn = op_goto, .disp = (int32_t)target, .base = (uint8_t)(jump - w->b->u), .cost_before = (uint16_t)w->cost, .before = (uint8_t)w->insns};
+    w->exits[w->exit_count++] = (struct uop){.fn = op_goto,
+                                             .disp = (int32_t)target,
+                                             .base = (uint8_t)(jump - w->b->u),
+                                             .cost_before = (uint16_t)w->cost,
+                                             .before = (uint8_t)w->insns};
 }
 
 static void finish_block(struct builder *w, unsigned next_offset)
@@ -417,11 +421,13 @@ static void finish_block(struct builder *w, unsigned next_offset)
 }
 
 /* One uop for one instruction; a compare and the conditional jump after it become one uop for both. */
-static void add_insn(struct builder *w, const struct insn *in, enum decode_status status, unsigned at, const struct insn *previous)
+static void add_insn(struct builder *w, const struct insn *in, enum decode_status status, unsigned at,
+                     const struct insn *previous)
 {
     struct block *b = w->b;
     struct uop *u = &b->u[b->uops];
-    *u = (struct uop){.offset = (uint16_t)at, .length = in->length, .cost_before = (uint16_t)w->cost, .before = (uint8_t)w->insns};
+    *u = (struct uop){
+        .offset = (uint16_t)at, .length = in->length, .cost_before = (uint16_t)w->cost, .before = (uint8_t)w->insns};
     struct emit e = {.model = &w->c->config.model, .cost = w->c->cost, .u = u};
     int condition = status == DECODE_OK ? control_condition(in) : -1;
     if (condition >= 0 && fits_int32((int64_t)at + in->length + (int64_t)in->imm)) {
@@ -451,7 +457,8 @@ static void add_insn(struct builder *w, const struct insn *in, enum decode_statu
     b->uops++;
 }
 
-bool decode_block(struct cpu *c, struct block *b, const uint8_t *bytes, unsigned count, unsigned offset, enum code_mode mode, unsigned max_insns)
+bool decode_block(struct cpu *c, struct block *b, const uint8_t *bytes, unsigned count, unsigned offset, enum code_mode mode,
+                  unsigned max_insns)
 {
     struct builder w = {.c = c, .b = b};
     *b = (struct block){.offset = (uint16_t)offset, .mode = (uint8_t)mode};

@@ -6,7 +6,19 @@
 
 #include "cpu/uop.h"
 
-enum operand_kind { OPERAND_NONE, OPERAND_GPR, OPERAND_XMM, OPERAND_MMX, OPERAND_ST, OPERAND_SEG, OPERAND_CR, OPERAND_DR, OPERAND_MEM, OPERAND_IMM, OPERAND_FAR };
+enum operand_kind {
+    OPERAND_NONE,
+    OPERAND_GPR,
+    OPERAND_XMM,
+    OPERAND_MMX,
+    OPERAND_ST,
+    OPERAND_SEG,
+    OPERAND_CR,
+    OPERAND_DR,
+    OPERAND_MEM,
+    OPERAND_IMM,
+    OPERAND_FAR
+};
 
 struct operand {
     uint8_t kind;
@@ -19,11 +31,12 @@ struct insn {
     uint16_t mnemonic; /* ZYDIS_MNEMONIC_* */
     uint16_t isa_set;  /* ZYDIS_ISA_SET_* */
     uint8_t length;
-    uint8_t mode;           /* enum code_mode */
-    uint8_t operand_bytes;  /* effective operand size: 2, 4, 8 (8-bit forms: see operands) */
-    uint8_t address_bytes;  /* 2, 4, 8 */
-    uint8_t stack_bytes;    /* 2, 4, 8: width of implicit stack accesses' address in CODE_64 is 8; else of SS.B, only known at run time: 0 */
-    bool lock, rep, repne;  /* prefixes as effective: rep = F3 on a string instruction or PAUSE */
+    uint8_t mode;          /* enum code_mode */
+    uint8_t operand_bytes; /* effective operand size: 2, 4, 8 (8-bit forms: see operands) */
+    uint8_t address_bytes; /* 2, 4, 8 */
+    uint8_t stack_bytes; /* 2, 4, 8: width of implicit stack accesses' address in CODE_64 is 8; else of SS.B, only known at run
+                            time: 0 */
+    bool lock, rep, repne; /* prefixes as effective: rep = F3 on a string instruction or PAUSE */
     bool has_mem;
     uint8_t operands; /* explicit ones */
     struct operand op[4];
@@ -34,7 +47,8 @@ struct insn {
         bool segment_override;
         int64_t disp;
     } mem;
-    uint64_t imm;  /* sign-extended to 64 bits where the instruction sign-extends; relative branches: the displacement, sign-extended */
+    uint64_t imm;  /* sign-extended to 64 bits where the instruction sign-extends; relative branches: the displacement,
+                      sign-extended */
     uint64_t imm2; /* second immediate (ENTER), or the selector of a far pointer */
     uint8_t opcode, modrm, opcode_map; /* raw, for the few that need them; map 0 = one-byte, 1 = 0F, 2 = 0F38, 3 = 0F3A */
 };
@@ -49,13 +63,13 @@ struct emit {
     uint8_t next_exit;
 };
 
-/* False: this row does not do this encoding. Several families may have a row for one mnemonic (MOV, PUSH, MOVSD ...): they are asked
- * in the order of INSN_FAMILIES, and when all decline it is #UD. A declining emit may leave `u` half filled. */
+/* False: this row does not do this encoding. Several families may have a row for one mnemonic (MOV, PUSH, MOVSD ...): they are
+ * asked in the order of INSN_FAMILIES, and when all decline it is #UD. A declining emit may leave `u` half filled. */
 typedef bool insn_emit_fn(struct emit *e, const struct insn *in, const void *argument);
 
 enum insn_flags {
-    INSN_ENDS_BLOCK = 1,  /* a system instruction, a branch: always the last of its block */
-    INSN_NOT_64 = 2,      /* #UD in 64-bit mode */
+    INSN_ENDS_BLOCK = 1, /* a system instruction, a branch: always the last of its block */
+    INSN_NOT_64 = 2,     /* #UD in 64-bit mode */
 };
 struct insn_row {
     uint16_t mnemonic;
@@ -66,9 +80,12 @@ struct insn_row {
 };
 
 /* One table for each family, all listed in decode.c. */
-#define INSN_FAMILIES(X) X(move) X(stack) X(alu) X(shift) X(muldiv) X(bit) X(control) X(string) X(system) X(segments) X(interrupt) X(fast_call) X(flags) X(io) X(sse) X(sse_convert) X(sse_int) X(sse_move) X(sse_shuffle) X(sse42) X(mmx) X(x87) X(fxsave)
-#define X(family)                                                                                                             \
-    extern const struct insn_row family##_rows[];                                                                             \
+#define INSN_FAMILIES(X)                                                                                                       \
+    X(move)                                                                                                                    \
+    X(stack) X(alu) X(shift) X(muldiv) X(bit) X(control) X(string) X(system) X(segments) X(interrupt) X(fast_call) X(flags)    \
+        X(io) X(sse) X(sse_convert) X(sse_int) X(sse_move) X(sse_shuffle) X(sse42) X(mmx) X(x87) X(fxsave)
+#define X(family)                                                                                                              \
+    extern const struct insn_row family##_rows[];                                                                              \
     extern const size_t family##_row_count;
 INSN_FAMILIES(X)
 #undef X

@@ -1,8 +1,8 @@
 /* Translation: policy, the filling of the software TLBs, instruction fetch, and the guest's orders to flush.
  *
- * Policy `fresh`: the guest sees memory as if there were no TLB at all. So every remembered translation must die when a table entry that it derives
- * from changes (mmu_tables.c). INVLPG and CR3 reloads have therefore nothing to do but what the hardware does for itself. Policy `stalest` is in
- * mmu_stale.c.
+ * Policy `fresh`: the guest sees memory as if there were no TLB at all. So every remembered translation must die when a table
+ * entry that it derives from changes (mmu_tables.c). INVLPG and CR3 reloads have therefore nothing to do but what the hardware
+ * does for itself. Policy `stalest` is in mmu_stale.c.
  */
 #include <string.h>
 
@@ -17,7 +17,11 @@ static void remember_tables(struct vcpu *v, const struct walk *w, uint64_t linea
         const struct step *s = &w->step[i];
         if (s->frame != FRAME_NONE) {
             bool leaf = i + 1 == w->steps;
-            tables_note_use(v->cpu, s->frame, s->offset, !leaf ? USE_UPPER : code ? USE_LEAF_OF_CODE : USE_LEAF, one_page ? linear & ~0x1fffffULL : UINT64_MAX);
+            tables_note_use(v->cpu, s->frame, s->offset,
+                            !leaf  ? USE_UPPER
+                            : code ? USE_LEAF_OF_CODE
+                                   : USE_LEAF,
+                            one_page ? linear & ~0x1fffffULL : UINT64_MAX);
         }
     }
 }
@@ -31,9 +35,10 @@ static uint64_t leaf_of(const struct walk *w)
     return s->frame == FRAME_NONE ? UINT64_MAX : (uint64_t)s->frame << PAGE_SHIFT | (s->offset & ~7u);
 }
 
-/* Policy `stalest`: true when an old translation serves the access. One that does not (it would fault, or D must be set) is walked anew and goes:
- * a page fault takes the translations of its address with it (SDM 3A §4.10.4.1). What other accesses had of it, data or code, must go with
- * it; where the tables say something else now, that is an effect on the code that runs, so the instruction must run alone. */
+/* Policy `stalest`: true when an old translation serves the access. One that does not (it would fault, or D must be set) is
+ * walked anew and goes: a page fault takes the translations of its address with it (SDM 3A §4.10.4.1). What other accesses had
+ * of it, data or code, must go with it; where the tables say something else now, that is an effect on the code that runs, so
+ * the instruction must run alone. */
 static bool stale_serves(struct vcpu *v, uint64_t linear, enum access access, enum tlb_kind kind, struct walk *w)
 {
     struct stale_translation t;
@@ -62,7 +67,8 @@ static bool stale_serves(struct vcpu *v, uint64_t linear, enum access access, en
 /* A complete, allowed translation, or a page fault. */
 static void translate(struct vcpu *v, uint64_t linear, enum access access, enum tlb_kind kind, struct walk *w)
 {
-    if (UNLIKELY(v->cpu->config.policy == TRANSLATE_STALEST) && (v->s.cr0 & CR0_PG) && stale_serves(v, linear, access, kind, w)) {
+    if (UNLIKELY(v->cpu->config.policy == TRANSLATE_STALEST) && (v->s.cr0 & CR0_PG) &&
+        stale_serves(v, linear, access, kind, w)) {
         return;
     }
     if (tables_full(v->cpu)) {
@@ -77,11 +83,12 @@ static void translate(struct vcpu *v, uint64_t linear, enum access access, enum 
     walk_set_accessed(v, w, access == ACCESS_WRITE);
     if (v->cpu->config.policy == TRANSLATE_STALEST && w->steps != 0) {
         const struct step *leaf = &w->step[w->steps - 1];
-        stale_add(v, linear, &(struct stale_translation){.page = w->page,
-                                                         .rights = w->rights,
-                                                         .page_bytes = w->page_bytes,
-                                                         .dirty = access == ACCESS_WRITE || (leaf->entry & PTE_D),
-                                                         .global = (leaf->entry & PTE_G) && (v->s.cr4 & CR4_PGE)});
+        stale_add(v, linear,
+                  &(struct stale_translation){.page = w->page,
+                                              .rights = w->rights,
+                                              .page_bytes = w->page_bytes,
+                                              .dirty = access == ACCESS_WRITE || (leaf->entry & PTE_D),
+                                              .global = (leaf->entry & PTE_G) && (v->s.cr4 & CR4_PGE)});
     }
 }
 
@@ -184,7 +191,8 @@ bool mmu_write_needs_alone(struct vcpu *v, const struct place *p, unsigned bytes
     if ((track & MEMORY_CODE) && blocks_cover(v->cpu, p->frame, offset, bytes)) {
         return true;
     }
-    return (track & MEMORY_TABLE) && v->cpu->config.policy == TRANSLATE_FRESH && tables_write_matters(v->cpu, p->frame, offset, bytes);
+    return (track & MEMORY_TABLE) && v->cpu->config.policy == TRANSLATE_FRESH &&
+           tables_write_matters(v->cpu, p->frame, offset, bytes);
 }
 
 bool vp_translate(struct vcpu *v, gva_t linear, gpa_t *physical)

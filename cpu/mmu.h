@@ -6,7 +6,7 @@
 
 /* Where an access that lies within one page goes. */
 struct place {
-    uint8_t *host;  /* NULL: MMIO, the local APIC, or nothing */
+    uint8_t *host; /* NULL: MMIO, the local APIC, or nothing */
     uint64_t gpa;
     uint32_t frame;
     bool read_only; /* a read-only overlay */

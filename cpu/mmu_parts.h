@@ -1,5 +1,5 @@
-/* What the four files of the MMU share: mmu_walk.c (the tables as the SDM has them), mmu_tables.c (which entries are in use), mmu_tlb.c (the
- * software TLBs) and mmu.c (translation and its policy). Private to them. */
+/* What the four files of the MMU share: mmu_walk.c (the tables as the SDM has them), mmu_tables.c (which entries are in use),
+ * mmu_tlb.c (the software TLBs) and mmu.c (translation and its policy). Private to them. */
 #ifndef ORRERY_CPU_MMU_PARTS_H
 #define ORRERY_CPU_MMU_PARTS_H
 
@@ -24,7 +24,7 @@ struct walk {
     uint64_t rights; /* AND of W and U over all levels; NX or-ed at bit 63 */
     uint64_t page;   /* guest-physical address of the 4 KiB page */
     uint64_t page_bytes;
-    uint32_t error;  /* of a page fault, when walk_tables() says no: P and RSVD */
+    uint32_t error; /* of a page fault, when walk_tables() says no: P and RSVD */
 };
 /* By the tables that CR3 names, in the current mode; false: not mapped, w->error. Changes nothing. */
 bool walk_tables(struct vcpu *v, uint64_t linear, struct walk *w);
@@ -52,8 +52,8 @@ static inline uint64_t tlb_empty_tag(unsigned i)
 {
     return (uint64_t)(i ^ 1) << PAGE_SHIFT;
 }
-/* Drops what derives from a leaf, in every VP. `linear` is the only address where it can be in use; UINT64_MAX: anywhere. `code`: it is on
- * the way to instructions. */
+/* Drops what derives from a leaf, in every VP. `linear` is the only address where it can be in use; UINT64_MAX: anywhere.
+ * `code`: it is on the way to instructions. */
 void tlb_drop_leaf(struct cpu *c, uint64_t leaf, bool code, uint64_t linear);
 /* The address space of another CR3: one that is remembered, or else the one used longest ago, emptied. */
 void tlb_switch_space(struct vcpu *v, uint64_t key);

@@ -1,8 +1,9 @@
-/* Policy `stalest`: every translation that was ever used stays, until a flush that names it. Legal by SDM 3A §4.10, and merciless: a guest that forgets a
- * flush runs on the old translation. The entries are part of the machine's state, kept in a sorted array, so that they save, hash and compare.
+/* Policy `stalest`: every translation that was ever used stays, until a flush that names it. Legal by SDM 3A §4.10, and
+ * merciless: a guest that forgets a flush runs on the old translation. The entries are part of the machine's state, kept in a
+ * sorted array, so that they save, hash and compare.
  *
- * An entry belongs to a PCID (0 when CR4.PCIDE is clear), or to all when global. What would fault by an entry, or must set a dirty bit, is walked
- * anew (§4.10.4.1 asks no more): mmu.c drops such an entry first.
+ * An entry belongs to a PCID (0 when CR4.PCIDE is clear), or to all when global. What would fault by an entry, or must set a
+ * dirty bit, is walked anew (§4.10.4.1 asks no more): mmu.c drops such an entry first.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -114,7 +115,8 @@ void stale_add(struct vcpu *v, uint64_t linear, const struct stale_translation *
 }
 
 /* Keeps the entries for which `keep` says yes. */
-static void filter(struct stale_entries *s, bool (*keep)(const struct stale_entry *e, uint64_t page, uint16_t pcid), uint64_t page, uint16_t pcid)
+static void filter(struct stale_entries *s, bool (*keep)(const struct stale_entry *e, uint64_t page, uint16_t pcid),
+                   uint64_t page, uint16_t pcid)
 {
     size_t to = 0;
     for (size_t i = 0; i < s->count; i++) {
@@ -166,8 +168,8 @@ static void drop_pages_around(struct stale_entries *s, uint64_t linear, uint16_t
     s->count -= i - to;
 }
 
-/* SDM 3A §4.10.4.1 INVLPG: the page in the current PCID, and global ones of that page; of a large page that was remembered in parts,
- * all parts. */
+/* SDM 3A §4.10.4.1 INVLPG: the page in the current PCID, and global ones of that page; of a large page that was remembered in
+ * parts, all parts. */
 void stale_invlpg(struct vcpu *v, uint64_t linear)
 {
     drop_pages_around(v->stale, linear, pcid_of(v), true);
@@ -216,8 +218,8 @@ static bool keep_other_pcid_not_global(const struct stale_entry *e, uint64_t pag
     return e->pcid != pcid && e->pcid != PCID_GLOBAL;
 }
 
-/* SDM 3A §4.10.4.1 MOV to CR0 and to CR4. What it does not name (WP, SMAP, PSE, NXE, PCIDE set, SMEP cleared) keeps all: the rights in an
- * entry are judged by the controls of the moment anyway. */
+/* SDM 3A §4.10.4.1 MOV to CR0 and to CR4. What it does not name (WP, SMAP, PSE, NXE, PCIDE set, SMEP cleared) keeps all: the
+ * rights in an entry are judged by the controls of the moment anyway. */
 void stale_controls_changed(struct vcpu *v, uint64_t old_cr0, uint64_t old_cr4)
 {
     uint64_t cr0 = v->s.cr0, cr4 = v->s.cr4;

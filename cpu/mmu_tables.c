@@ -1,7 +1,9 @@
-/* Which page-table entries are in use by remembered translations, and what happens when they change (policy `fresh`, see mmu.c).
+/* Which page-table entries are in use by remembered translations, and what happens when they change (policy `fresh`, see
+ * mmu.c).
  *
- * Page-table frames are watched (MEMORY_TABLE). For each there is one bit for each 8-byte slot: used as a leaf, as the leaf of code, or higher up. A
- * write to a leaf slot in use drops the translations that name it; to a higher one, everything; to any other slot, nothing.
+ * Page-table frames are watched (MEMORY_TABLE). For each there is one bit for each 8-byte slot: used as a leaf, as the leaf of
+ * code, or higher up. A write to a leaf slot in use drops the translations that name it; to a higher one, everything; to any
+ * other slot, nothing.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +16,8 @@
 
 struct table_use {
     uint32_t frame;
-    bool many;              /* as a table of 4 KiB pages it was met at several linear addresses */
-    uint64_t linear_base;   /* ... or only at this one (UINT64_MAX: at none yet) */
+    bool many;                           /* as a table of 4 KiB pages it was met at several linear addresses */
+    uint64_t linear_base;                /* ... or only at this one (UINT64_MAX: at none yet) */
     uint64_t leaf[8], upper[8], code[8]; /* one bit for each 8-byte slot; `code`: a leaf on the way to instructions */
 };
 struct mmu_shared {
@@ -139,7 +141,8 @@ static void table_written(struct cpu *c, uint32_t frame, unsigned offset, unsign
             return;
         }
         if (u->leaf[slot >> 6] & bit) {
-            uint64_t linear = u->many || u->linear_base == UINT64_MAX ? UINT64_MAX : u->linear_base + ((uint64_t)slot << PAGE_SHIFT);
+            uint64_t linear =
+                u->many || u->linear_base == UINT64_MAX ? UINT64_MAX : u->linear_base + ((uint64_t)slot << PAGE_SHIFT);
             tlb_drop_leaf(c, (uint64_t)frame << PAGE_SHIFT | slot << 3, u->code[slot >> 6] & bit, linear);
             u->leaf[slot >> 6] &= ~bit;
             u->code[slot >> 6] &= ~bit;

@@ -1,5 +1,5 @@
-/* The software TLBs: a few address spaces for each VP, and in each a direct-mapped TLB for user, supervisor, and supervisor with AC. A cache on
- * the host's side: nothing here is ever visible to the guest.
+/* The software TLBs: a few address spaces for each VP, and in each a direct-mapped TLB for user, supervisor, and supervisor
+ * with AC. A cache on the host's side: nothing here is ever visible to the guest.
  */
 #include <string.h>
 

@@ -1,5 +1,6 @@
-/* The page tables as the SDM has them: 32-bit, PAE, 4-level and 5-level paging, access rights, error codes, accessed and dirty bits.
- * SDM 3A chapter 4. Accessed and dirty bits are set only when the whole access is allowed (§4.8 leaves it open for faulting ones).
+/* The page tables as the SDM has them: 32-bit, PAE, 4-level and 5-level paging, access rights, error codes, accessed and dirty
+ * bits. SDM 3A chapter 4. Accessed and dirty bits are set only when the whole access is allowed (§4.8 leaves it open for
+ * faulting ones).
  */
 #include <string.h>
 

@@ -1,11 +1,12 @@
 /* The register table: HV_REGISTER_NAME over struct vp_state. TLFS 6.0b §7.8.2 (names), §7.9 (formats).
  *
- * Invariants: rows are sorted by name; a value that get() gave is accepted by set() and changes nothing; a value that no running VP
- * could hold (reserved bits, non-canonical addresses, impossible attributes) is refused with nothing changed. Checks concern one
- * register: what must fit together (CR0.PG and EFER.LMA ...) or fit the model's features is vp_set_state()'s to judge. An address is
- * canonical for CR4.LA57 as it is. CPL has no name: it is SS.DPL, as on the processor, and travels with SS even when SS is null.
- * Left out: what vp_state does not hold: CR8, APIC_BASE and the initial APIC id (local APIC), the TSC (a function of time), and
- * the hypervisor's own registers; debug traps that are due (their DR6 bits fit no register of this edition).
+ * Invariants: rows are sorted by name; a value that get() gave is accepted by set() and changes nothing; a value that no
+ * running VP could hold (reserved bits, non-canonical addresses, impossible attributes) is refused with nothing changed. Checks
+ * concern one register: what must fit together (CR0.PG and EFER.LMA ...) or fit the model's features is vp_set_state()'s to
+ * judge. An address is canonical for CR4.LA57 as it is. CPL has no name: it is SS.DPL, as on the processor, and travels with SS
+ * even when SS is null. Left out: what vp_state does not hold: CR8, APIC_BASE and the initial APIC id (local APIC), the TSC (a
+ * function of time), and the hypervisor's own registers; debug traps that are due (their DR6 bits fit no register of this
+ * edition).
  */
 #include "cpu/registers.h"
 

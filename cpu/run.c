@@ -1,9 +1,9 @@
 /* The interpreter's run loop: boundaries, what may happen at them, and how blocks are entered and left.
  *
- * At a boundary, in this order: PAUSE ends the turn; the clock has reached `until`; INIT, SIPI; a debug trap; NMI; an interrupt; then the
- * next block. A block that does not fit into what is left of the budget is cut to end exactly at the first boundary at or after `until`.
- * Handlers come back here by LEAVE with s.rip set, or by longjmp: for a fault (LEFT_BY_FAULT), or because an instruction in the middle of
- * a block must run alone (LEFT_TO_RUN_ALONE).
+ * At a boundary, in this order: PAUSE ends the turn; the clock has reached `until`; INIT, SIPI; a debug trap; NMI; an
+ * interrupt; then the next block. A block that does not fit into what is left of the budget is cut to end exactly at the first
+ * boundary at or after `until`. Handlers come back here by LEAVE with s.rip set, or by longjmp: for a fault (LEFT_BY_FAULT), or
+ * because an instruction in the middle of a block must run alone (LEFT_TO_RUN_ALONE).
  */
 #include <string.h>
 
@@ -114,7 +114,8 @@ void vp_derive(struct vcpu *v)
 {
     unsigned attributes = v->s.seg[SEG_CS].attributes;
     uint8_t mode = (v->s.efer & EFER_LMA) && (attributes & ATTR_L) ? CODE_64 : attributes & ATTR_DB ? CODE_32 : CODE_16;
-    if (mode != v->mode || (mode != CODE_64 && (v->s.seg_base[SEG_CS] != v->derived_cs_base || v->s.seg[SEG_CS].limit != v->derived_cs_limit))) {
+    if (mode != v->mode ||
+        (mode != CODE_64 && (v->s.seg_base[SEG_CS] != v->derived_cs_base || v->s.seg[SEG_CS].limit != v->derived_cs_limit))) {
         v->mode = mode;
         v->derived_cs_base = v->s.seg_base[SEG_CS];
         v->derived_cs_limit = v->s.seg[SEG_CS].limit;
@@ -295,7 +296,8 @@ static struct block *find_block(struct vcpu *v)
         b = find_crossing(v, linear, frame);
     }
     v->code_base = linear & ~PAGE_OFFSET_MASK;
-    if (v->mode != CODE_64 && (v->s.rip + b->bytes - 1 > v->s.seg[SEG_CS].limit || (v->mode == CODE_16 && v->s.rip + b->bytes > 0x10000))) {
+    if (v->mode != CODE_64 &&
+        (v->s.rip + b->bytes - 1 > v->s.seg[SEG_CS].limit || (v->mode == CODE_16 && v->s.rip + b->bytes > 0x10000))) {
         /* Some of the block may lie beyond the limit: one instruction at a time. */
         uint64_t last = v->s.rip + b->u[0].length - 1;
         if (last > v->s.seg[SEG_CS].limit) {
@@ -524,8 +526,8 @@ static void land(struct vcpu *v, int why)
         return;
     }
     if (u != NULL) {
-        /* It does not retire, but its time is over: what it already did (an MMIO read before a store that faults, a refused MSR)
-         * was seen at a moment that must not come again. */
+        /* It does not retire, but its time is over: what it already did (an MMIO read before a store that faults, a refused
+         * MSR) was seen at a moment that must not come again. */
         give_back(v, u);
         v->budget -= own_cost(v, u);
         vp_begin_system(v, u); /* s.rip of the faulting instruction */

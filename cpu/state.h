@@ -16,8 +16,19 @@ struct segment {
     uint32_t limit;
 };
 enum {
-    ATTR_TYPE = 0xf, ATTR_CODE = 0x8, ATTR_CONFORMING = 0x4, ATTR_EXPAND_DOWN = 0x4, ATTR_READABLE = 0x2, ATTR_WRITABLE = 0x2,
-    ATTR_ACCESSED = 0x1, ATTR_S = 0x10, ATTR_DPL_SHIFT = 5, ATTR_P = 0x80, ATTR_L = 0x2000, ATTR_DB = 0x4000, ATTR_G = 0x8000,
+    ATTR_TYPE = 0xf,
+    ATTR_CODE = 0x8,
+    ATTR_CONFORMING = 0x4,
+    ATTR_EXPAND_DOWN = 0x4,
+    ATTR_READABLE = 0x2,
+    ATTR_WRITABLE = 0x2,
+    ATTR_ACCESSED = 0x1,
+    ATTR_S = 0x10,
+    ATTR_DPL_SHIFT = 5,
+    ATTR_P = 0x80,
+    ATTR_L = 0x2000,
+    ATTR_DB = 0x4000,
+    ATTR_G = 0x8000,
 };
 /* LDTR and TR, whose base is not among seg_base[]. */
 struct system_segment {
@@ -86,9 +97,9 @@ struct vp_state {
     bool init_pending;
     uint8_t sipi_vector;
     bool sipi_pending;
-    uint64_t pending_db;      /* DR6 bits of a trap #DB that is due at this boundary */
+    uint64_t pending_db; /* DR6 bits of a trap #DB that is due at this boundary */
     bool monitor_armed;
-    uint64_t monitor_gpa;     /* page-relative line, 64-byte aligned */
+    uint64_t monitor_gpa; /* page-relative line, 64-byte aligned */
 };
 
 /* Bits of control registers and flags, by SDM name. */
@@ -146,7 +157,25 @@ struct vp_state {
 #define RFLAGS_ARITHMETIC (RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)
 
 /* Exception vectors, SDM 3A §6.15. */
-enum { VEC_DE = 0, VEC_DB = 1, VEC_NMI = 2, VEC_BP = 3, VEC_OF = 4, VEC_BR = 5, VEC_UD = 6, VEC_NM = 7, VEC_DF = 8, VEC_TS = 10,
-       VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 14, VEC_MF = 16, VEC_AC = 17, VEC_MC = 18, VEC_XM = 19 };
+enum {
+    VEC_DE = 0,
+    VEC_DB = 1,
+    VEC_NMI = 2,
+    VEC_BP = 3,
+    VEC_OF = 4,
+    VEC_BR = 5,
+    VEC_UD = 6,
+    VEC_NM = 7,
+    VEC_DF = 8,
+    VEC_TS = 10,
+    VEC_NP = 11,
+    VEC_SS = 12,
+    VEC_GP = 13,
+    VEC_PF = 14,
+    VEC_MF = 16,
+    VEC_AC = 17,
+    VEC_MC = 18,
+    VEC_XM = 19
+};
 
 #endif

@@ -1,8 +1,8 @@
 /* Decoded operations and how handlers follow each other.
  *
  * A handler does one instruction and ends with NEXT (the following uop) or LEAVE (back to the run loop). In the threaded build
- * both are tail calls; in the plain build (-O0, sanitizers) a loop calls one handler after the other. A handler loads and checks first and
- * changes state last: a fault in the middle leaves by longjmp and must leave nothing behind.
+ * both are tail calls; in the plain build (-O0, sanitizers) a loop calls one handler after the other. A handler loads and
+ * checks first and changes state last: a fault in the middle leaves by longjmp and must leave nothing behind.
  */
 #ifndef ORRERY_CPU_UOP_H
 #define ORRERY_CPU_UOP_H
@@ -16,10 +16,10 @@
 #else
 #define TAIL_CALL return
 #endif
-#define CONTINUE_AT(v, next)                                                                                                 \
-    do {                                                                                                                      \
-        const struct uop *continue_at_ = (next);                                                                             \
-        TAIL_CALL continue_at_->fn(v, continue_at_);                                                                          \
+#define CONTINUE_AT(v, next)                                                                                                   \
+    do {                                                                                                                       \
+        const struct uop *continue_at_ = (next);                                                                               \
+        TAIL_CALL continue_at_->fn(v, continue_at_);                                                                           \
     } while (0)
 #define LEAVE return
 #else
@@ -52,15 +52,23 @@ struct uop {
 };
 _Static_assert(sizeof(struct uop) == 32, "two to a cache line");
 
-enum ea_bits { EA_SCALE = 0x03, EA_SEGMENT_SHIFT = 2, EA_SEGMENT = 0x1c, EA_ADDRESS_SHIFT = 5, EA_ADDRESS = 0x60, EA_NO_SEGMENT = 7,
-               EA_ENDS_BLOCK = 0x80 /* the last instruction of its block, after which nothing follows by itself */ };
+enum ea_bits {
+    EA_SCALE = 0x03,
+    EA_SEGMENT_SHIFT = 2,
+    EA_SEGMENT = 0x1c,
+    EA_ADDRESS_SHIFT = 5,
+    EA_ADDRESS = 0x60,
+    EA_NO_SEGMENT = 7,
+    EA_ENDS_BLOCK = 0x80 /* the last instruction of its block, after which nothing follows by itself */
+};
 /* Address size in ea: 0 = 16 bits, 1 = 32, 2 = 64. */
 
 static inline uint8_t slot_gpr(unsigned r)
 {
     return (uint8_t)(SLOT_GPR + 8 * r);
 }
-/* Address of the instruction, and of the one after it. In 64-bit mode that is RIP; else it is linear, and RIP = linear - CS.base. */
+/* Address of the instruction, and of the one after it. In 64-bit mode that is RIP; else it is linear, and RIP = linear -
+ * CS.base. */
 static inline uint64_t uop_linear(const struct vcpu *v, const struct uop *u)
 {
     return v->code_base + u->offset;
@@ -73,7 +81,8 @@ static inline uint64_t uop_next_linear(const struct vcpu *v, const struct uop *u
 static inline uint64_t uop_next_rip(const struct vcpu *v, const struct uop *u)
 {
     uint64_t linear = uop_next_linear(v, u);
-    return LIKELY(v->mode == CODE_64) ? linear : (uint32_t)(linear - v->s.seg_base[SEG_CS]) & (v->mode == CODE_16 ? 0xffffu : ~0u);
+    return LIKELY(v->mode == CODE_64) ? linear
+                                      : (uint32_t)(linear - v->s.seg_base[SEG_CS]) & (v->mode == CODE_16 ? 0xffffu : ~0u);
 }
 
 /* Registers by slot. Writing 32 bits clears the upper half; 8 and 16 leave the rest. */
@@ -120,10 +129,10 @@ static inline void set_reg64(struct vcpu *v, uint8_t slot, uint64_t x)
 /* ---- ends of blocks (run.c, block.c) ---- */
 
 /* Leaves to the run loop, which looks at attention, time and the block at s.rip. */
-#define LEAVE_AT(v, new_rip)                                                                                                  \
-    do {                                                                                                                      \
-        (v)->s.rip = (new_rip);                                                                                               \
-        LEAVE;                                                                                                                \
+#define LEAVE_AT(v, new_rip)                                                                                                   \
+    do {                                                                                                                       \
+        (v)->s.rip = (new_rip);                                                                                                \
+        LEAVE;                                                                                                                 \
     } while (0)
 /* For a system instruction that changed nothing the run loop must see: on to the next instruction. */
 #define LEAVE_NEXT LEAVE_AT(v, uop_next_rip(v, u))

@@ -3,8 +3,8 @@
  *
  * Invariants:
  *  - "now" = until_cycle - budget. A block is charged when it is entered, so "now" is exact only in the last instruction of
- *    a block: therefore whatever can see or change time, interrupts or decoded code *is* the last instruction of its block, or is
- *    restarted alone by vp_restart_alone().
+ *    a block: therefore whatever can see or change time, interrupts or decoded code *is* the last instruction of its block, or
+ * is restarted alone by vp_restart_alone().
  *  - Arithmetic flags live in `fl`, the other bits of RFLAGS in s.rflags.
  *  - While vp_run() is active the host's MXCSR is the guest's with all exceptions masked (see exec/sse.h).
  *  - Faults leave by longjmp: vp_raise() and friends do not return. So nothing that owns host memory is alive across them.
@@ -36,7 +36,7 @@ enum { JUMP_CACHE_ENTRIES = 4096, TLB_ENTRIES_MAX = 1024, CODE_TLB_ENTRIES = 256
  * crossing at once. An empty tag differs from every address that selects its index (see mmu.c). */
 struct tlb_entry {
     uint64_t read_tag, write_tag;
-    uintptr_t addend; /* host = linear + addend */
+    uintptr_t addend;  /* host = linear + addend */
     uint64_t leaf_gpa; /* the table entry it derives from; see mmu.c */
 };
 enum tlb_kind { TLB_SUPERVISOR, TLB_USER, TLB_SUPERVISOR_AC, TLB_KINDS };
@@ -57,7 +57,7 @@ struct code_tlb_entry {
  * that goes to and fro between a few address spaces finds them warm. */
 enum { ADDRESS_SPACES = 4 };
 struct address_space {
-    uint64_t key;       /* the table's address in CR3; SPACE_UNUSED */
+    uint64_t key; /* the table's address in CR3; SPACE_UNUSED */
     uint64_t last_use;
     uint64_t jump_salt; /* its generation of the jump cache */
     struct tlb tlbs[TLB_KINDS];
@@ -87,9 +87,10 @@ struct vcpu {
     uint64_t instructions; /* retired; charged by block, corrected at early exits */
     struct tlb *tlb;       /* the active one of space->tlbs[] */
     uint64_t tlb_mask;     /* entries - 1 */
-    uint16_t fl; /* arithmetic flags as LAHF;SETO leave them: high byte SF ZF - AF - PF - CF, low byte OF */
+    uint16_t fl;           /* arithmetic flags as LAHF;SETO leave them: high byte SF ZF - AF - PF - CF, low byte OF */
     bool fp_unmasked;      /* guest MXCSR has an exception unmasked: FP handlers take the careful path */
-    uint8_t sse_blocked;   /* CR0.EM, CR0.TS or not CR4.OSFXSR: SSE faults; right after fp_unmasked (exec/simd.h reads both at once) */
+    uint8_t sse_blocked;   /* CR0.EM, CR0.TS or not CR4.OSFXSR: SSE faults; right after fp_unmasked (exec/simd.h reads both at
+                              once) */
     uint8_t mmx_blocked;   /* CR0.EM or CR0.TS: x87 and MMX fault */
     uint8_t mode;          /* enum code_mode, from CS and EFER */
     struct vp_state s;     /* gpr[] and seg_base[] follow at SLOT_GPR and SLOT_SEG */
@@ -97,13 +98,13 @@ struct vcpu {
     uint64_t until_cycle;
     uint64_t wanted_cycle; /* what the caller of vp_run asked for; until_cycle may be nearer */
     uint64_t jump_salt;
-    bool attention;    /* something may be deliverable: look before the next block */
+    bool attention;                          /* something may be deliverable: look before the next block */
     bool data_breakpoints, code_breakpoints; /* DR7 enables some */
-    bool alignment_check; /* CR0.AM, RFLAGS.AC and CPL 3 */
+    bool alignment_check;                    /* CR0.AM, RFLAGS.AC and CPL 3 */
     bool stop_requested;
-    bool yielded; /* PAUSE */
-    bool trap_after;   /* TF was set when this instruction began */
-    bool no_step_trap; /* set by an instruction after which TF does not trap: INT n, MOV SS ... */
+    bool yielded;                               /* PAUSE */
+    bool trap_after;                            /* TF was set when this instruction began */
+    bool no_step_trap;                          /* set by an instruction after which TF does not trap: INT n, MOV SS ... */
     uint64_t derived_cs_base, derived_cs_limit; /* of the code that the jump cache knows, outside 64-bit mode */
 
     const struct uop *current; /* the instruction for which a fault would be; NULL in event delivery: s.rip is right then */
@@ -118,7 +119,7 @@ struct vcpu {
     struct vp_account account;
 
     struct bounce bounce;
-    struct block *alone_block; /* room for a truncated copy */
+    struct block *alone_block;  /* room for a truncated copy */
     struct crossing *crossings; /* block.c: instructions across page ends */
     uint64_t flush_countdown;
     struct address_space *space; /* the current one of spaces[] */
@@ -129,7 +130,13 @@ struct vcpu {
     struct stale_entries *stale; /* TRANSLATE_STALEST: the VP's architectural TLB (mmu_stale.c), part of the state */
 };
 
-enum { SLOT_ZERO = 0, SLOT_CODE_BASE = 8, SLOT_TWO_PAGES = 16, SLOT_GPR = 64, SLOT_SEG = 192 }; /* SLOT_GPR: struct vp_state is 16-byte aligned */
+enum {
+    SLOT_ZERO = 0,
+    SLOT_CODE_BASE = 8,
+    SLOT_TWO_PAGES = 16,
+    SLOT_GPR = 64,
+    SLOT_SEG = 192
+}; /* SLOT_GPR: struct vp_state is 16-byte aligned */
 _Static_assert(offsetof(struct vcpu, code_base) == SLOT_CODE_BASE, "slot order");
 _Static_assert(offsetof(struct vcpu, two_pages) == SLOT_TWO_PAGES, "slot order");
 _Static_assert(offsetof(struct vcpu, s.gpr) == SLOT_GPR, "slot order");
@@ -155,7 +162,7 @@ struct cpu {
 };
 
 /* ---- faults: none of these returns ---- */
-_Noreturn void vp_raise(struct vcpu *v, uint8_t vector);                      /* no error code: #UD, #DE, #NM, #MF ... */
+_Noreturn void vp_raise(struct vcpu *v, uint8_t vector);                       /* no error code: #UD, #DE, #NM, #MF ... */
 _Noreturn void vp_raise_error(struct vcpu *v, uint8_t vector, uint32_t error); /* #GP, #SS, #TS, #NP, #AC */
 _Noreturn void vp_raise_page_fault(struct vcpu *v, uint64_t linear, uint32_t error);
 static inline _Noreturn void vp_gp0(struct vcpu *v)
@@ -241,12 +248,12 @@ void sys_store(struct vcpu *v, uint64_t linear, unsigned bytes, uint64_t value);
 /* Faults unless [linear, linear+bytes) may be read (written) at the current CPL: before an instruction with several effects. */
 void vp_probe_read(struct vcpu *v, uint64_t linear, unsigned bytes);
 void vp_probe_write(struct vcpu *v, uint64_t linear, unsigned bytes);
-void vp_load_bytes(struct vcpu *v, uint64_t linear, void *to, unsigned bytes);         /* up to 4096 */
+void vp_load_bytes(struct vcpu *v, uint64_t linear, void *to, unsigned bytes);          /* up to 4096 */
 void vp_store_bytes(struct vcpu *v, uint64_t linear, const void *from, unsigned bytes); /* probes all first */
 
 /* ---- mmu.c ---- */
-void mmu_flush(struct vcpu *v);          /* host-side: drop all cached translations of this VP */
-void mmu_flush_all(struct cpu *c);       /* of all VPs */
+void mmu_flush(struct vcpu *v);    /* host-side: drop all cached translations of this VP */
+void mmu_flush_all(struct cpu *c); /* of all VPs */
 /* A frame begins to be watched (MEMORY_CODE or MEMORY_TABLE): sets the bit and takes back write permissions to it. */
 void mmu_withhold_write(struct cpu *c, uint32_t frame, uint8_t bit);
 /* Guest-visible flushes; under `fresh` they have nothing to do. */
@@ -263,8 +270,8 @@ uint32_t mmu_fetch_frame(struct vcpu *v, uint64_t linear);
 /* ---- run.c ---- */
 void vp_forget_space_jumps(struct vcpu *v, struct address_space *a);
 void vp_forget_jumps(struct vcpu *v); /* empties the jump cache, and sends a running VP back to the run loop */
-/* Leaves the current instruction without effect and runs it again alone, so that it may do what only a last instruction may. Does not
- * return, unless the instruction already is the last of its block. */
+/* Leaves the current instruction without effect and runs it again alone, so that it may do what only a last instruction may.
+ * Does not return, unless the instruction already is the last of its block. */
 void vp_restart_alone(struct vcpu *v);
 /* For a system handler: the instruction `u` begins; s.rip is its address, faults go to it. */
 void vp_begin_system(struct vcpu *v, const struct uop *u);

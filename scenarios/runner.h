@@ -20,7 +20,8 @@ struct run_options {
     uint64_t chunk_cycles;  /* 0: a default; how often go_on() is asked at the least */
     uint64_t stop_at_cycle; /* CYCLE_NEVER: nowhere */
     const char *trace_dir;  /* NULL: no trace is written */
-    /* For tests, see struct cpu_config: host-side caches made small or emptied often. 0: default. Never visible in the result. */
+    /* For tests, see struct cpu_config: host-side caches made small or emptied often. 0: default. Never visible in the result.
+     */
     unsigned test_host_tlb_entries, test_host_flush_every;
     /* May be NULL. A byte that the guest printed; and between steps, whether to go on (false: the run is interrupted). */
     void (*console)(void *owner, unsigned port, uint8_t byte);

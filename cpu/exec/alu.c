@@ -5,111 +5,111 @@
 #include "cpu/exec/arith.h"
 
 /* Forms of a two-operand operation that writes its destination. `m` = memory; EA_ is flat or general. */
-#define TWO_OPERANDS(op, bits, type)                                                                                          \
-    static HANDLER(op##_rr##bits)                                                                                             \
-    {                                                                                                                         \
-        type a = reg##bits(v, u->d);                                                                                          \
-        v->fl = op##bits(&a, reg##bits(v, u->s), v->fl);                                                                      \
-        set_reg##bits(v, u->d, a);                                                                                            \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(op##_ri##bits)                                                                                             \
-    {                                                                                                                         \
-        type a = reg##bits(v, u->d);                                                                                          \
-        v->fl = op##bits(&a, (type)u->imm, v->fl);                                                                            \
-        set_reg##bits(v, u->d, a);                                                                                            \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    TWO_OPERANDS_MEMORY(op, bits, type, , EA_IN_FLAT)                                                                         \
+#define TWO_OPERANDS(op, bits, type)                                                                                           \
+    static HANDLER(op##_rr##bits)                                                                                              \
+    {                                                                                                                          \
+        type a = reg##bits(v, u->d);                                                                                           \
+        v->fl = op##bits(&a, reg##bits(v, u->s), v->fl);                                                                       \
+        set_reg##bits(v, u->d, a);                                                                                             \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(op##_ri##bits)                                                                                              \
+    {                                                                                                                          \
+        type a = reg##bits(v, u->d);                                                                                           \
+        v->fl = op##bits(&a, (type)u->imm, v->fl);                                                                             \
+        set_reg##bits(v, u->d, a);                                                                                             \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    TWO_OPERANDS_MEMORY(op, bits, type, , EA_IN_FLAT)                                                                          \
     TWO_OPERANDS_MEMORY(op, bits, type, _g, EA_IN_GENERAL)
 
-#define TWO_OPERANDS_MEMORY(op, bits, type, variant, EA)                                                                      \
-    static HANDLER(op##_rm##bits##variant)                                                                                    \
-    {                                                                                                                         \
-        type b = load##bits(v, u, EA(bits / 8, ACCESS_READ)), a = reg##bits(v, u->d);                                         \
-        v->fl = op##bits(&a, b, v->fl);                                                                                       \
-        set_reg##bits(v, u->d, a);                                                                                            \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(op##_mr##bits##variant)                                                                                    \
-    {                                                                                                                         \
-        unaligned_##type *p = modify##bits(v, u, EA(bits / 8, ACCESS_WRITE));                                                 \
-        type a = *p;                                                                                                          \
-        uint16_t fl = op##bits(&a, reg##bits(v, u->s), v->fl);                                                                \
-        *p = a;                                                                                                               \
-        v->fl = fl;                                                                                                           \
-        modify_done(v, u, p);                                                                                                 \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(op##_mi##bits##variant)                                                                                    \
-    {                                                                                                                         \
-        unaligned_##type *p = modify##bits(v, u, EA(bits / 8, ACCESS_WRITE));                                                 \
-        type a = *p;                                                                                                          \
-        uint16_t fl = op##bits(&a, (type)u->imm, v->fl);                                                                      \
-        *p = a;                                                                                                               \
-        v->fl = fl;                                                                                                           \
-        modify_done(v, u, p);                                                                                                 \
-        NEXT;                                                                                                                 \
+#define TWO_OPERANDS_MEMORY(op, bits, type, variant, EA)                                                                       \
+    static HANDLER(op##_rm##bits##variant)                                                                                     \
+    {                                                                                                                          \
+        type b = load##bits(v, u, EA(bits / 8, ACCESS_READ)), a = reg##bits(v, u->d);                                          \
+        v->fl = op##bits(&a, b, v->fl);                                                                                        \
+        set_reg##bits(v, u->d, a);                                                                                             \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(op##_mr##bits##variant)                                                                                     \
+    {                                                                                                                          \
+        unaligned_##type *p = modify##bits(v, u, EA(bits / 8, ACCESS_WRITE));                                                  \
+        type a = *p;                                                                                                           \
+        uint16_t fl = op##bits(&a, reg##bits(v, u->s), v->fl);                                                                 \
+        *p = a;                                                                                                                \
+        v->fl = fl;                                                                                                            \
+        modify_done(v, u, p);                                                                                                  \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(op##_mi##bits##variant)                                                                                     \
+    {                                                                                                                          \
+        unaligned_##type *p = modify##bits(v, u, EA(bits / 8, ACCESS_WRITE));                                                  \
+        type a = *p;                                                                                                           \
+        uint16_t fl = op##bits(&a, (type)u->imm, v->fl);                                                                       \
+        *p = a;                                                                                                                \
+        v->fl = fl;                                                                                                            \
+        modify_done(v, u, p);                                                                                                  \
+        NEXT;                                                                                                                  \
     }
 
 /* CMP and TEST: flags only. */
-#define COMPARISON(op, by, bits, type)                                                                                        \
-    static HANDLER(op##_rr##bits)                                                                                             \
-    {                                                                                                                         \
-        type a = reg##bits(v, u->d);                                                                                          \
-        v->fl = by##bits(&a, reg##bits(v, u->s), 0);                                                                          \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(op##_ri##bits)                                                                                             \
-    {                                                                                                                         \
-        type a = reg##bits(v, u->d);                                                                                          \
-        v->fl = by##bits(&a, (type)u->imm, 0);                                                                                \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    COMPARISON_MEMORY(op, by, bits, type, , EA_IN_FLAT)                                                                       \
+#define COMPARISON(op, by, bits, type)                                                                                         \
+    static HANDLER(op##_rr##bits)                                                                                              \
+    {                                                                                                                          \
+        type a = reg##bits(v, u->d);                                                                                           \
+        v->fl = by##bits(&a, reg##bits(v, u->s), 0);                                                                           \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(op##_ri##bits)                                                                                              \
+    {                                                                                                                          \
+        type a = reg##bits(v, u->d);                                                                                           \
+        v->fl = by##bits(&a, (type)u->imm, 0);                                                                                 \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    COMPARISON_MEMORY(op, by, bits, type, , EA_IN_FLAT)                                                                        \
     COMPARISON_MEMORY(op, by, bits, type, _g, EA_IN_GENERAL)
 
-#define COMPARISON_MEMORY(op, by, bits, type, variant, EA)                                                                    \
-    static HANDLER(op##_rm##bits##variant)                                                                                    \
-    {                                                                                                                         \
-        type b = load##bits(v, u, EA(bits / 8, ACCESS_READ)), a = reg##bits(v, u->d);                                         \
-        v->fl = by##bits(&a, b, 0);                                                                                           \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(op##_mr##bits##variant)                                                                                    \
-    {                                                                                                                         \
-        type a = load##bits(v, u, EA(bits / 8, ACCESS_READ));                                                                 \
-        v->fl = by##bits(&a, reg##bits(v, u->s), 0);                                                                          \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(op##_mi##bits##variant)                                                                                    \
-    {                                                                                                                         \
-        type a = load##bits(v, u, EA(bits / 8, ACCESS_READ));                                                                 \
-        v->fl = by##bits(&a, (type)u->imm, 0);                                                                                \
-        NEXT;                                                                                                                 \
+#define COMPARISON_MEMORY(op, by, bits, type, variant, EA)                                                                     \
+    static HANDLER(op##_rm##bits##variant)                                                                                     \
+    {                                                                                                                          \
+        type b = load##bits(v, u, EA(bits / 8, ACCESS_READ)), a = reg##bits(v, u->d);                                          \
+        v->fl = by##bits(&a, b, 0);                                                                                            \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(op##_mr##bits##variant)                                                                                     \
+    {                                                                                                                          \
+        type a = load##bits(v, u, EA(bits / 8, ACCESS_READ));                                                                  \
+        v->fl = by##bits(&a, reg##bits(v, u->s), 0);                                                                           \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(op##_mi##bits##variant)                                                                                     \
+    {                                                                                                                          \
+        type a = load##bits(v, u, EA(bits / 8, ACCESS_READ));                                                                  \
+        v->fl = by##bits(&a, (type)u->imm, 0);                                                                                 \
+        NEXT;                                                                                                                  \
     }
 
-#define ONE_OPERAND(op, bits, type)                                                                                           \
-    static HANDLER(op##_r##bits)                                                                                              \
-    {                                                                                                                         \
-        type a = reg##bits(v, u->d);                                                                                          \
-        v->fl = op##bits(&a, v->fl);                                                                                          \
-        set_reg##bits(v, u->d, a);                                                                                            \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    ONE_OPERAND_MEMORY(op, bits, type, , EA_IN_FLAT)                                                                          \
+#define ONE_OPERAND(op, bits, type)                                                                                            \
+    static HANDLER(op##_r##bits)                                                                                               \
+    {                                                                                                                          \
+        type a = reg##bits(v, u->d);                                                                                           \
+        v->fl = op##bits(&a, v->fl);                                                                                           \
+        set_reg##bits(v, u->d, a);                                                                                             \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    ONE_OPERAND_MEMORY(op, bits, type, , EA_IN_FLAT)                                                                           \
     ONE_OPERAND_MEMORY(op, bits, type, _g, EA_IN_GENERAL)
 
-#define ONE_OPERAND_MEMORY(op, bits, type, variant, EA)                                                                       \
-    static HANDLER(op##_m##bits##variant)                                                                                     \
-    {                                                                                                                         \
-        unaligned_##type *p = modify##bits(v, u, EA(bits / 8, ACCESS_WRITE));                                                 \
-        type a = *p;                                                                                                          \
-        uint16_t fl = op##bits(&a, v->fl);                                                                                    \
-        *p = a;                                                                                                               \
-        v->fl = fl;                                                                                                           \
-        modify_done(v, u, p);                                                                                                 \
-        NEXT;                                                                                                                 \
+#define ONE_OPERAND_MEMORY(op, bits, type, variant, EA)                                                                        \
+    static HANDLER(op##_m##bits##variant)                                                                                      \
+    {                                                                                                                          \
+        unaligned_##type *p = modify##bits(v, u, EA(bits / 8, ACCESS_WRITE));                                                  \
+        type a = *p;                                                                                                           \
+        uint16_t fl = op##bits(&a, v->fl);                                                                                     \
+        *p = a;                                                                                                                \
+        v->fl = fl;                                                                                                            \
+        modify_done(v, u, p);                                                                                                  \
+        NEXT;                                                                                                                  \
     }
 
 struct two_operand_table {
@@ -121,19 +121,19 @@ struct one_operand_table {
     struct handler_pair m[4];
 };
 
-#define TABLE_TWO(op)                                                                                                         \
-    static const struct two_operand_table op##_table = {BY_WIDTH(op##_rr), BY_WIDTH(op##_ri), PAIRS_BY_WIDTH(op##_rm),        \
+#define TABLE_TWO(op)                                                                                                          \
+    static const struct two_operand_table op##_table = {BY_WIDTH(op##_rr), BY_WIDTH(op##_ri), PAIRS_BY_WIDTH(op##_rm),         \
                                                         PAIRS_BY_WIDTH(op##_mr), PAIRS_BY_WIDTH(op##_mi)};
 #define TABLE_ONE(op) static const struct one_operand_table op##_table = {BY_WIDTH(op##_r), PAIRS_BY_WIDTH(op##_m)};
 
-#define TWO(op)                                                                                                               \
-    TWO_OPERANDS(op, 8, uint8_t)                                                                                              \
+#define TWO(op)                                                                                                                \
+    TWO_OPERANDS(op, 8, uint8_t)                                                                                               \
     TWO_OPERANDS(op, 16, uint16_t) TWO_OPERANDS(op, 32, uint32_t) TWO_OPERANDS(op, 64, uint64_t) TABLE_TWO(op)
-#define COMPARE(op, by)                                                                                                       \
-    COMPARISON(op, by, 8, uint8_t)                                                                                            \
+#define COMPARE(op, by)                                                                                                        \
+    COMPARISON(op, by, 8, uint8_t)                                                                                             \
     COMPARISON(op, by, 16, uint16_t) COMPARISON(op, by, 32, uint32_t) COMPARISON(op, by, 64, uint64_t) TABLE_TWO(op)
-#define ONE(op)                                                                                                               \
-    ONE_OPERAND(op, 8, uint8_t)                                                                                               \
+#define ONE(op)                                                                                                                \
+    ONE_OPERAND(op, 8, uint8_t)                                                                                                \
     ONE_OPERAND(op, 16, uint16_t) ONE_OPERAND(op, 32, uint32_t) ONE_OPERAND(op, 64, uint64_t) TABLE_ONE(op)
 
 TWO(add)
@@ -148,7 +148,7 @@ COMPARE(test, and)
 ONE(inc)
 ONE(dec)
 ONE(neg)
-ONE(not)
+ONE(not )
 
 /* XOR r32, r32 and XOR r64, r64 with itself, the usual zero. */
 static HANDLER(zero_register)

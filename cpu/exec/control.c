@@ -1,7 +1,7 @@
 /* Near branches: JMP, Jcc, CALL, RET, LOOP, JRCXZ. SDM 2. Conditional jumps are built by the decoder (control.h).
  *
- * In 64-bit mode a direct jump within the page is linked to its target block; others go through the jump cache. In the other modes every jump
- * that is not within the block comes back to the run loop, which checks the code segment's limit.
+ * In 64-bit mode a direct jump within the page is linked to its target block; others go through the jump cache. In the other
+ * modes every jump that is not within the block comes back to the run loop, which checks the code segment's limit.
  */
 #include "cpu/exec/control.h"
 
@@ -23,8 +23,10 @@ static int position(uint16_t mnemonic, const uint16_t *list)
     }
     return -1;
 }
-#define IN_ORDER(p)                                                                                                           \
-    {p##O, p##NO, p##B, p##NB, p##Z, p##NZ, p##BE, p##NBE, p##S, p##NS, p##P, p##NP, p##L, p##NL, p##LE, p##NLE}
+#define IN_ORDER(p)                                                                                                            \
+    {                                                                                                                          \
+        p##O, p##NO, p##B, p##NB, p##Z, p##NZ, p##BE, p##NBE, p##S, p##NS, p##P, p##NP, p##L, p##NL, p##LE, p##NLE             \
+    }
 
 int condition_of_jcc(uint16_t mnemonic)
 {
@@ -55,21 +57,21 @@ int control_condition(const struct insn *in)
 /* ---- Jcc, and comparison + Jcc ---- */
 
 /* The jump is taken: what the rest of the block was charged comes back, then on to the exit's target. */
-#define TAKE_EXIT(v, u)                                                                                                       \
-    do {                                                                                                                      \
-        const struct uop *exit_ = (u) + (u)->x;                                                                               \
-        (v)->budget += exit_->cost_before;                                                                                    \
-        (v)->instructions -= exit_->before;                                                                                   \
-        GOTO_DIRECT(v, exit_);                                                                                                \
+#define TAKE_EXIT(v, u)                                                                                                        \
+    do {                                                                                                                       \
+        const struct uop *exit_ = (u) + (u)->x;                                                                                \
+        (v)->budget += exit_->cost_before;                                                                                     \
+        (v)->instructions -= exit_->before;                                                                                    \
+        GOTO_DIRECT(v, exit_);                                                                                                 \
     } while (0)
 
-#define JCC(cc)                                                                                                               \
-    static HANDLER(jcc_##cc)                                                                                                  \
-    {                                                                                                                         \
-        if (condition_holds(v->fl, cc)) {                                                                                     \
-            TAKE_EXIT(v, u);                                                                                                  \
-        }                                                                                                                     \
-        NEXT;                                                                                                                 \
+#define JCC(cc)                                                                                                                \
+    static HANDLER(jcc_##cc)                                                                                                   \
+    {                                                                                                                          \
+        if (condition_holds(v->fl, cc)) {                                                                                      \
+            TAKE_EXIT(v, u);                                                                                                   \
+        }                                                                                                                      \
+        NEXT;                                                                                                                  \
     }
 CONDITIONS(JCC)
 #define JCC_NAME(cc) jcc_##cc,
@@ -80,29 +82,29 @@ uop_fn *control_jcc(unsigned condition)
     return jcc[condition];
 }
 
-#define FUSED(name, operation, operand_b, bits, type, cc)                                                                     \
-    static HANDLER(name##bits##_##cc)                                                                                         \
-    {                                                                                                                         \
-        type a = reg##bits(v, u->d);                                                                                          \
-        uint16_t fl = operation##bits(&a, operand_b, 0);                                                                      \
-        v->fl = fl;                                                                                                           \
-        if (condition_holds(fl, cc)) {                                                                                        \
-            TAKE_EXIT(v, u);                                                                                                  \
-        }                                                                                                                     \
-        NEXT;                                                                                                                 \
+#define FUSED(name, operation, operand_b, bits, type, cc)                                                                      \
+    static HANDLER(name##bits##_##cc)                                                                                          \
+    {                                                                                                                          \
+        type a = reg##bits(v, u->d);                                                                                           \
+        uint16_t fl = operation##bits(&a, operand_b, 0);                                                                       \
+        v->fl = fl;                                                                                                            \
+        if (condition_holds(fl, cc)) {                                                                                         \
+            TAKE_EXIT(v, u);                                                                                                   \
+        }                                                                                                                      \
+        NEXT;                                                                                                                  \
     }
-#define FUSED_CC(cc)                                                                                                          \
-    FUSED(cmp_rr_j, sub, reg32(v, u->s), 32, uint32_t, cc)                                                                    \
-    FUSED(cmp_ri_j, sub, (uint32_t)u->imm, 32, uint32_t, cc)                                                                  \
-    FUSED(test_rr_j, and, reg32(v, u->s), 32, uint32_t, cc)                                                                   \
-    FUSED(test_ri_j, and, (uint32_t)u->imm, 32, uint32_t, cc)                                                                 \
-    FUSED(cmp_rr_j, sub, reg64(v, u->s), 64, uint64_t, cc)                                                                    \
-    FUSED(cmp_ri_j, sub, u->imm, 64, uint64_t, cc)                                                                            \
-    FUSED(test_rr_j, and, reg64(v, u->s), 64, uint64_t, cc)                                                                   \
-    FUSED(test_ri_j, and, u->imm, 64, uint64_t, cc)                                                                           \
-    FUSED(cmp_rr_j, sub, reg8(v, u->s), 8, uint8_t, cc)                                                                       \
-    FUSED(cmp_ri_j, sub, (uint8_t)u->imm, 8, uint8_t, cc)                                                                     \
-    FUSED(test_rr_j, and, reg8(v, u->s), 8, uint8_t, cc)                                                                      \
+#define FUSED_CC(cc)                                                                                                           \
+    FUSED(cmp_rr_j, sub, reg32(v, u->s), 32, uint32_t, cc)                                                                     \
+    FUSED(cmp_ri_j, sub, (uint32_t)u->imm, 32, uint32_t, cc)                                                                   \
+    FUSED(test_rr_j, and, reg32(v, u->s), 32, uint32_t, cc)                                                                    \
+    FUSED(test_ri_j, and, (uint32_t)u->imm, 32, uint32_t, cc)                                                                  \
+    FUSED(cmp_rr_j, sub, reg64(v, u->s), 64, uint64_t, cc)                                                                     \
+    FUSED(cmp_ri_j, sub, u->imm, 64, uint64_t, cc)                                                                             \
+    FUSED(test_rr_j, and, reg64(v, u->s), 64, uint64_t, cc)                                                                    \
+    FUSED(test_ri_j, and, u->imm, 64, uint64_t, cc)                                                                            \
+    FUSED(cmp_rr_j, sub, reg8(v, u->s), 8, uint8_t, cc)                                                                        \
+    FUSED(cmp_ri_j, sub, (uint8_t)u->imm, 8, uint8_t, cc)                                                                      \
+    FUSED(test_rr_j, and, reg8(v, u->s), 8, uint8_t, cc)                                                                       \
     FUSED(test_ri_j, and, (uint8_t)u->imm, 8, uint8_t, cc)
 CONDITIONS(FUSED_CC)
 
@@ -130,11 +132,11 @@ static _Noreturn COLD void not_canonical(struct vcpu *v, const struct uop *u)
     v->current = u;
     vp_gp0(v);
 }
-#define CHECK_CANONICAL(v, u, rip)                                                                                            \
-    do {                                                                                                                      \
-        if (UNLIKELY((uint64_t)((int64_t)((rip) << 16) >> 16) != (rip)) && !canonical(v, rip)) {                              \
-            not_canonical(v, u);                                                                                              \
-        }                                                                                                                     \
+#define CHECK_CANONICAL(v, u, rip)                                                                                             \
+    do {                                                                                                                       \
+        if (UNLIKELY((uint64_t)((int64_t)((rip) << 16) >> 16) != (rip)) && !canonical(v, rip)) {                               \
+            not_canonical(v, u);                                                                                               \
+        }                                                                                                                      \
     } while (0)
 
 static HANDLER(jmp_direct64)
@@ -285,7 +287,9 @@ static HANDLER(loop_any)
     }
     uint64_t rip = jump ? check_target(v, next + u->imm, u->x) : next;
     if (u->s != 3) {
-        u->d == 8 ? set_reg64(v, slot_gpr(RCX), count) : u->d == 4 ? set_reg32(v, slot_gpr(RCX), (uint32_t)count) : set_reg16(v, slot_gpr(RCX), (uint16_t)count);
+        u->d == 8   ? set_reg64(v, slot_gpr(RCX), count)
+        : u->d == 4 ? set_reg32(v, slot_gpr(RCX), (uint32_t)count)
+                    : set_reg16(v, slot_gpr(RCX), (uint16_t)count);
     }
     LEAVE_AT(v, rip);
 }
@@ -332,7 +336,9 @@ static bool emit_jmp_call(struct emit *e, const struct insn *in, const void *arg
         u->fn = wide ? (call ? call_r64 : jmp_r64) : (call ? call_register : jmp_register);
     } else {
         bool flat = emit_memory(e, in);
-        u->fn = !wide ? (call ? call_memory : jmp_memory) : flat ? (call ? call_m64 : jmp_m64) : (call ? call_m64_g : jmp_m64_g);
+        u->fn = !wide  ? (call ? call_memory : jmp_memory)
+                : flat ? (call ? call_m64 : jmp_m64)
+                       : (call ? call_m64_g : jmp_m64_g);
     }
     return true;
 }
@@ -371,7 +377,10 @@ static bool emit_loop(struct emit *e, const struct insn *in, const void *argumen
     return true;
 }
 
-#define JCC_ROW(cc) {ZYDIS_MNEMONIC_J##cc, COST_BRANCH, INSN_ENDS_BLOCK, emit_jcc, NULL}
+#define JCC_ROW(cc)                                                                                                            \
+    {                                                                                                                          \
+        ZYDIS_MNEMONIC_J##cc, COST_BRANCH, INSN_ENDS_BLOCK, emit_jcc, NULL                                                     \
+    }
 const struct insn_row control_rows[] = {
     {ZYDIS_MNEMONIC_JMP, COST_BRANCH, INSN_ENDS_BLOCK, emit_jmp_call, NULL},
     {ZYDIS_MNEMONIC_CALL, COST_BRANCH, INSN_ENDS_BLOCK, emit_jmp_call, NULL},
@@ -382,7 +391,21 @@ const struct insn_row control_rows[] = {
     {ZYDIS_MNEMONIC_JCXZ, COST_BRANCH, INSN_ENDS_BLOCK, emit_loop, NULL},
     {ZYDIS_MNEMONIC_JECXZ, COST_BRANCH, INSN_ENDS_BLOCK, emit_loop, NULL},
     {ZYDIS_MNEMONIC_JRCXZ, COST_BRANCH, INSN_ENDS_BLOCK, emit_loop, NULL},
-    JCC_ROW(O), JCC_ROW(NO), JCC_ROW(B), JCC_ROW(NB), JCC_ROW(Z), JCC_ROW(NZ), JCC_ROW(BE), JCC_ROW(NBE),
-    JCC_ROW(S), JCC_ROW(NS), JCC_ROW(P), JCC_ROW(NP), JCC_ROW(L), JCC_ROW(NL), JCC_ROW(LE), JCC_ROW(NLE),
+    JCC_ROW(O),
+    JCC_ROW(NO),
+    JCC_ROW(B),
+    JCC_ROW(NB),
+    JCC_ROW(Z),
+    JCC_ROW(NZ),
+    JCC_ROW(BE),
+    JCC_ROW(NBE),
+    JCC_ROW(S),
+    JCC_ROW(NS),
+    JCC_ROW(P),
+    JCC_ROW(NP),
+    JCC_ROW(L),
+    JCC_ROW(NL),
+    JCC_ROW(LE),
+    JCC_ROW(NLE),
 };
 const size_t control_row_count = ARRAY_COUNT(control_rows);

@@ -1,4 +1,5 @@
-/* Conditional jumps, which the decoder builds itself: they have exits, and join with the comparison before them. Private to cpu/. */
+/* Conditional jumps, which the decoder builds itself: they have exits, and join with the comparison before them. Private to
+ * cpu/. */
 #ifndef ORRERY_CPU_EXEC_CONTROL_H
 #define ORRERY_CPU_EXEC_CONTROL_H
 

@@ -1,5 +1,5 @@
-/* Data movement: MOV, MOVZX, MOVSX, MOVSXD, LEA, XCHG, CMOVcc, XLAT, sign extensions of the accumulator, XADD, CMPXCHG, CMPXCHG8B,
- * CMPXCHG16B, SETcc, BSWAP. SDM 2.
+/* Data movement: MOV, MOVZX, MOVSX, MOVSXD, LEA, XCHG, CMOVcc, XLAT, sign extensions of the accumulator, XADD, CMPXCHG,
+ * CMPXCHG8B, CMPXCHG16B, SETcc, BSWAP. SDM 2.
  *
  * LOCK needs nothing: VPs take turns between instructions, so every instruction is atomic.
  */
@@ -11,52 +11,54 @@
 
 /* ---- MOV ---- */
 
-#define MOV_WIDTH(bits, type)                                                                                                 \
-    static HANDLER(mov_rr##bits)                                                                                              \
-    {                                                                                                                         \
-        set_reg##bits(v, u->d, reg##bits(v, u->s));                                                                           \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(mov_ri##bits)                                                                                              \
-    {                                                                                                                         \
-        set_reg##bits(v, u->d, (type)u->imm);                                                                                 \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    MOV_MEMORY(bits, type, , EA_IN_FLAT)                                                                                      \
-    MOV_MEMORY(bits, type, _g, EA_IN_GENERAL)                                                                                 \
-    static HANDLER(mov_load_absolute##bits)                                                                                   \
-    {                                                                                                                         \
-        uint64_t a = u->imm + slot64(v, u->base);                                                                             \
-        set_reg##bits(v, SLOT_GPR, load##bits(v, u, a));                                                                      \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(mov_store_absolute##bits)                                                                                  \
-    {                                                                                                                         \
-        uint64_t a = u->imm + slot64(v, u->base);                                                                             \
-        store##bits(v, u, a, reg##bits(v, SLOT_GPR));                                                                         \
-        NEXT;                                                                                                                 \
+#define MOV_WIDTH(bits, type)                                                                                                  \
+    static HANDLER(mov_rr##bits)                                                                                               \
+    {                                                                                                                          \
+        set_reg##bits(v, u->d, reg##bits(v, u->s));                                                                            \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(mov_ri##bits)                                                                                               \
+    {                                                                                                                          \
+        set_reg##bits(v, u->d, (type)u->imm);                                                                                  \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    MOV_MEMORY(bits, type, , EA_IN_FLAT)                                                                                       \
+    MOV_MEMORY(bits, type, _g, EA_IN_GENERAL)                                                                                  \
+    static HANDLER(mov_load_absolute##bits)                                                                                    \
+    {                                                                                                                          \
+        uint64_t a = u->imm + slot64(v, u->base);                                                                              \
+        set_reg##bits(v, SLOT_GPR, load##bits(v, u, a));                                                                       \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(mov_store_absolute##bits)                                                                                   \
+    {                                                                                                                          \
+        uint64_t a = u->imm + slot64(v, u->base);                                                                              \
+        store##bits(v, u, a, reg##bits(v, SLOT_GPR));                                                                          \
+        NEXT;                                                                                                                  \
     }
-#define MOV_MEMORY(bits, type, variant, EA)                                                                                   \
-    static HANDLER(mov_rm##bits##variant)                                                                                     \
-    {                                                                                                                         \
-        set_reg##bits(v, u->d, load##bits(v, u, EA(bits / 8, ACCESS_READ)));                                                  \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(mov_mr##bits##variant)                                                                                     \
-    {                                                                                                                         \
-        store##bits(v, u, EA(bits / 8, ACCESS_WRITE), reg##bits(v, u->s));                                                    \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(mov_mi##bits##variant)                                                                                     \
-    {                                                                                                                         \
-        store##bits(v, u, EA(bits / 8, ACCESS_WRITE), (type)u->imm);                                                          \
-        NEXT;                                                                                                                 \
+#define MOV_MEMORY(bits, type, variant, EA)                                                                                    \
+    static HANDLER(mov_rm##bits##variant)                                                                                      \
+    {                                                                                                                          \
+        set_reg##bits(v, u->d, load##bits(v, u, EA(bits / 8, ACCESS_READ)));                                                   \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(mov_mr##bits##variant)                                                                                      \
+    {                                                                                                                          \
+        store##bits(v, u, EA(bits / 8, ACCESS_WRITE), reg##bits(v, u->s));                                                     \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(mov_mi##bits##variant)                                                                                      \
+    {                                                                                                                          \
+        store##bits(v, u, EA(bits / 8, ACCESS_WRITE), (type)u->imm);                                                           \
+        NEXT;                                                                                                                  \
     }
 WIDTHS(MOV_WIDTH)
 
 static uop_fn *const mov_rr[4] = BY_WIDTH(mov_rr), *const mov_ri[4] = BY_WIDTH(mov_ri);
-static uop_fn *const mov_load_absolute[4] = BY_WIDTH(mov_load_absolute), *const mov_store_absolute[4] = BY_WIDTH(mov_store_absolute);
-static const struct handler_pair mov_rm[4] = PAIRS_BY_WIDTH(mov_rm), mov_mr[4] = PAIRS_BY_WIDTH(mov_mr), mov_mi[4] = PAIRS_BY_WIDTH(mov_mi);
+static uop_fn *const mov_load_absolute[4] = BY_WIDTH(mov_load_absolute), *const mov_store_absolute[4] =
+                                                                             BY_WIDTH(mov_store_absolute);
+static const struct handler_pair mov_rm[4] = PAIRS_BY_WIDTH(mov_rm), mov_mr[4] = PAIRS_BY_WIDTH(mov_mr),
+                                 mov_mi[4] = PAIRS_BY_WIDTH(mov_mi);
 
 /* A 64-bit absolute address (opcodes A0-A3 without 67h in 64-bit mode) does not fit the uop's displacement. */
 static bool emit_mov_absolute(struct emit *e, const struct insn *in, unsigned n)
@@ -102,27 +104,27 @@ static bool emit_mov(struct emit *e, const struct insn *in, const void *argument
 
 /* ---- MOVZX, MOVSX, MOVSXD: from 8, 16, 32 bits into 16, 32, 64 ---- */
 
-#define EXTEND(name, to, from, cast)                                                                                          \
-    static HANDLER(name##_r##from##_##to)                                                                                     \
-    {                                                                                                                         \
-        set_reg##to(v, u->d, (uint##to##_t)(cast)reg##from(v, u->s));                                                         \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(name##_m##from##_##to)                                                                                     \
-    {                                                                                                                         \
-        set_reg##to(v, u->d, (uint##to##_t)(cast)load##from(v, u, ea_flat(v, u)));                                            \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(name##_m##from##_##to##_g)                                                                                 \
-    {                                                                                                                         \
-        set_reg##to(v, u->d, (uint##to##_t)(cast)load##from(v, u, ea_general(v, u, from / 8, ACCESS_READ)));                  \
-        NEXT;                                                                                                                 \
+#define EXTEND(name, to, from, cast)                                                                                           \
+    static HANDLER(name##_r##from##_##to)                                                                                      \
+    {                                                                                                                          \
+        set_reg##to(v, u->d, (uint##to##_t)(cast)reg##from(v, u->s));                                                          \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(name##_m##from##_##to)                                                                                      \
+    {                                                                                                                          \
+        set_reg##to(v, u->d, (uint##to##_t)(cast)load##from(v, u, ea_flat(v, u)));                                             \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(name##_m##from##_##to##_g)                                                                                  \
+    {                                                                                                                          \
+        set_reg##to(v, u->d, (uint##to##_t)(cast)load##from(v, u, ea_general(v, u, from / 8, ACCESS_READ)));                   \
+        NEXT;                                                                                                                  \
     }
-#define EXTENSIONS(name, c8, c16, c32)                                                                                        \
-    EXTEND(name, 16, 8, c8)                                                                                                   \
-    EXTEND(name, 32, 8, c8)                                                                                                   \
-    EXTEND(name, 64, 8, c8)                                                                                                   \
-    EXTEND(name, 16, 16, c16)                                                                                                 \
+#define EXTENSIONS(name, c8, c16, c32)                                                                                         \
+    EXTEND(name, 16, 8, c8)                                                                                                    \
+    EXTEND(name, 32, 8, c8)                                                                                                    \
+    EXTEND(name, 64, 8, c8)                                                                                                    \
+    EXTEND(name, 16, 16, c16)                                                                                                  \
     EXTEND(name, 32, 16, c16) EXTEND(name, 64, 16, c16) EXTEND(name, 32, 32, c32) EXTEND(name, 64, 32, c32)
 EXTENSIONS(zero_extend, uint8_t, uint16_t, uint32_t)
 EXTENSIONS(sign_extend, int8_t, int16_t, int32_t)
@@ -133,11 +135,18 @@ struct extend_table {
         struct handler_pair mem;
     } to[3][3]; /* [from 8 16 32][to 16 32 64] */
 };
-#define EXTEND_ENTRY(name, from, to) {name##_r##from##_##to, {name##_m##from##_##to, name##_m##from##_##to##_g}}
-#define EXTEND_TABLE(name)                                                                                                    \
-    static const struct extend_table name##_table = {{{EXTEND_ENTRY(name, 8, 16), EXTEND_ENTRY(name, 8, 32), EXTEND_ENTRY(name, 8, 64)},        \
-                                                      {EXTEND_ENTRY(name, 16, 16), EXTEND_ENTRY(name, 16, 32), EXTEND_ENTRY(name, 16, 64)},     \
-                                                      {{NULL, {NULL, NULL}}, EXTEND_ENTRY(name, 32, 32), EXTEND_ENTRY(name, 32, 64)}}};
+#define EXTEND_ENTRY(name, from, to)                                                                                           \
+    {                                                                                                                          \
+        name##_r##from##_##to,                                                                                                 \
+        {                                                                                                                      \
+            name##_m##from##_##to, name##_m##from##_##to##_g                                                                   \
+        }                                                                                                                      \
+    }
+#define EXTEND_TABLE(name)                                                                                                     \
+    static const struct extend_table name##_table = {                                                                          \
+        {{EXTEND_ENTRY(name, 8, 16), EXTEND_ENTRY(name, 8, 32), EXTEND_ENTRY(name, 8, 64)},                                    \
+         {EXTEND_ENTRY(name, 16, 16), EXTEND_ENTRY(name, 16, 32), EXTEND_ENTRY(name, 16, 64)},                                 \
+         {{NULL, {NULL, NULL}}, EXTEND_ENTRY(name, 32, 32), EXTEND_ENTRY(name, 32, 64)}}};
 EXTEND_TABLE(zero_extend)
 EXTEND_TABLE(sign_extend)
 
@@ -190,70 +199,70 @@ static bool emit_lea(struct emit *e, const struct insn *in, const void *argument
 
 /* ---- XCHG, XADD, CMPXCHG ---- */
 
-#define EXCHANGE(bits, type)                                                                                                  \
-    static HANDLER(xchg_rr##bits)                                                                                             \
-    {                                                                                                                         \
-        type a = reg##bits(v, u->d), b = reg##bits(v, u->s);                                                                  \
-        set_reg##bits(v, u->d, b);                                                                                            \
-        set_reg##bits(v, u->s, a);                                                                                            \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(xadd_rr##bits)                                                                                             \
-    {                                                                                                                         \
-        type a = reg##bits(v, u->d), old = a;                                                                                 \
-        v->fl = add##bits(&a, reg##bits(v, u->s), 0);                                                                         \
-        set_reg##bits(v, u->s, old);                                                                                          \
-        set_reg##bits(v, u->d, a);                                                                                            \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(cmpxchg_rr##bits)                                                                                          \
-    {                                                                                                                         \
-        type old = reg##bits(v, u->d), a = reg##bits(v, SLOT_GPR);                                                            \
-        bool equal = a == old;                                                                                                \
-        v->fl = sub##bits(&a, old, 0);                                                                                        \
-        if (equal) {                                                                                                          \
-            set_reg##bits(v, u->d, reg##bits(v, u->s));                                                                       \
-        } else {                                                                                                              \
-            set_reg##bits(v, SLOT_GPR, old);                                                                                  \
-        }                                                                                                                     \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    EXCHANGE_MEMORY(bits, type, , EA_IN_FLAT)                                                                                 \
+#define EXCHANGE(bits, type)                                                                                                   \
+    static HANDLER(xchg_rr##bits)                                                                                              \
+    {                                                                                                                          \
+        type a = reg##bits(v, u->d), b = reg##bits(v, u->s);                                                                   \
+        set_reg##bits(v, u->d, b);                                                                                             \
+        set_reg##bits(v, u->s, a);                                                                                             \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(xadd_rr##bits)                                                                                              \
+    {                                                                                                                          \
+        type a = reg##bits(v, u->d), old = a;                                                                                  \
+        v->fl = add##bits(&a, reg##bits(v, u->s), 0);                                                                          \
+        set_reg##bits(v, u->s, old);                                                                                           \
+        set_reg##bits(v, u->d, a);                                                                                             \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(cmpxchg_rr##bits)                                                                                           \
+    {                                                                                                                          \
+        type old = reg##bits(v, u->d), a = reg##bits(v, SLOT_GPR);                                                             \
+        bool equal = a == old;                                                                                                 \
+        v->fl = sub##bits(&a, old, 0);                                                                                         \
+        if (equal) {                                                                                                           \
+            set_reg##bits(v, u->d, reg##bits(v, u->s));                                                                        \
+        } else {                                                                                                               \
+            set_reg##bits(v, SLOT_GPR, old);                                                                                   \
+        }                                                                                                                      \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    EXCHANGE_MEMORY(bits, type, , EA_IN_FLAT)                                                                                  \
     EXCHANGE_MEMORY(bits, type, _g, EA_IN_GENERAL)
-#define EXCHANGE_MEMORY(bits, type, variant, EA)                                                                              \
-    static HANDLER(xchg_mr##bits##variant)                                                                                    \
-    {                                                                                                                         \
-        unaligned_##type *p = modify##bits(v, u, EA(bits / 8, ACCESS_WRITE));                                                 \
-        type old = *p;                                                                                                        \
-        *p = reg##bits(v, u->s);                                                                                              \
-        set_reg##bits(v, u->s, old);                                                                                          \
-        modify_done(v, u, p);                                                                                                 \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(xadd_mr##bits##variant)                                                                                    \
-    {                                                                                                                         \
-        unaligned_##type *p = modify##bits(v, u, EA(bits / 8, ACCESS_WRITE));                                                 \
-        type old = *p, a = old;                                                                                               \
-        v->fl = add##bits(&a, reg##bits(v, u->s), 0);                                                                         \
-        *p = a;                                                                                                               \
-        set_reg##bits(v, u->s, old);                                                                                          \
-        modify_done(v, u, p);                                                                                                 \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(cmpxchg_mr##bits##variant)                                                                                 \
-    {                                                                                                                         \
-        unaligned_##type *p = modify##bits(v, u, EA(bits / 8, ACCESS_WRITE));                                                 \
-        type old = *p, a = reg##bits(v, SLOT_GPR);                                                                            \
-        bool equal = a == old;                                                                                                \
-        v->fl = sub##bits(&a, old, 0);                                                                                        \
-        if (equal) {                                                                                                          \
-            *p = reg##bits(v, u->s);                                                                                          \
-        } else {                                                                                                              \
-            set_reg##bits(v, SLOT_GPR, old);                                                                                  \
-            *p = old; /* the destination is written in either case (SDM 2A CMPXCHG) */                                        \
-        }                                                                                                                     \
-        modify_done(v, u, p);                                                                                                 \
-        NEXT;                                                                                                                 \
+#define EXCHANGE_MEMORY(bits, type, variant, EA)                                                                               \
+    static HANDLER(xchg_mr##bits##variant)                                                                                     \
+    {                                                                                                                          \
+        unaligned_##type *p = modify##bits(v, u, EA(bits / 8, ACCESS_WRITE));                                                  \
+        type old = *p;                                                                                                         \
+        *p = reg##bits(v, u->s);                                                                                               \
+        set_reg##bits(v, u->s, old);                                                                                           \
+        modify_done(v, u, p);                                                                                                  \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(xadd_mr##bits##variant)                                                                                     \
+    {                                                                                                                          \
+        unaligned_##type *p = modify##bits(v, u, EA(bits / 8, ACCESS_WRITE));                                                  \
+        type old = *p, a = old;                                                                                                \
+        v->fl = add##bits(&a, reg##bits(v, u->s), 0);                                                                          \
+        *p = a;                                                                                                                \
+        set_reg##bits(v, u->s, old);                                                                                           \
+        modify_done(v, u, p);                                                                                                  \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(cmpxchg_mr##bits##variant)                                                                                  \
+    {                                                                                                                          \
+        unaligned_##type *p = modify##bits(v, u, EA(bits / 8, ACCESS_WRITE));                                                  \
+        type old = *p, a = reg##bits(v, SLOT_GPR);                                                                             \
+        bool equal = a == old;                                                                                                 \
+        v->fl = sub##bits(&a, old, 0);                                                                                         \
+        if (equal) {                                                                                                           \
+            *p = reg##bits(v, u->s);                                                                                           \
+        } else {                                                                                                               \
+            set_reg##bits(v, SLOT_GPR, old);                                                                                   \
+            *p = old; /* the destination is written in either case (SDM 2A CMPXCHG) */                                         \
+        }                                                                                                                      \
+        modify_done(v, u, p);                                                                                                  \
+        NEXT;                                                                                                                  \
     }
 WIDTHS(EXCHANGE)
 
@@ -338,25 +347,25 @@ PLAIN(cmpxchg16b)
 
 /* ---- CMOVcc, SETcc ---- */
 
-#define CMOV(cc)                                                                                                              \
-    static HANDLER(cmov_##cc)                                                                                                 \
-    {                                                                                                                         \
-        bool yes = condition_holds(v->fl, cc);                                                                                \
-        if (u->x == 8) {                                                                                                      \
-            if (yes) {                                                                                                        \
-                set_reg64(v, u->d, reg64(v, u->s));                                                                           \
-            }                                                                                                                 \
-        } else if (u->x == 4) {                                                                                               \
-            set_reg32(v, u->d, yes ? reg32(v, u->s) : reg32(v, u->d)); /* the upper half is cleared either way */             \
-        } else if (yes) {                                                                                                     \
-            set_reg16(v, u->d, reg16(v, u->s));                                                                               \
-        }                                                                                                                     \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(setcc_##cc)                                                                                                \
-    {                                                                                                                         \
-        set_reg8(v, u->d, condition_holds(v->fl, cc));                                                                        \
-        NEXT;                                                                                                                 \
+#define CMOV(cc)                                                                                                               \
+    static HANDLER(cmov_##cc)                                                                                                  \
+    {                                                                                                                          \
+        bool yes = condition_holds(v->fl, cc);                                                                                 \
+        if (u->x == 8) {                                                                                                       \
+            if (yes) {                                                                                                         \
+                set_reg64(v, u->d, reg64(v, u->s));                                                                            \
+            }                                                                                                                  \
+        } else if (u->x == 4) {                                                                                                \
+            set_reg32(v, u->d, yes ? reg32(v, u->s) : reg32(v, u->d)); /* the upper half is cleared either way */              \
+        } else if (yes) {                                                                                                      \
+            set_reg16(v, u->d, reg16(v, u->s));                                                                                \
+        }                                                                                                                      \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(setcc_##cc)                                                                                                 \
+    {                                                                                                                          \
+        set_reg8(v, u->d, condition_holds(v->fl, cc));                                                                         \
+        NEXT;                                                                                                                  \
     }
 CONDITIONS(CMOV)
 #define CMOV_NAME(cc) cmov_##cc,
@@ -457,12 +466,12 @@ static bool emit_bswap(struct emit *e, const struct insn *in, const void *argume
     return true;
 }
 
-#define ACCUMULATOR(name, body)                                                                                               \
-    static HANDLER(name)                                                                                                      \
-    {                                                                                                                         \
-        body;                                                                                                                 \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
+#define ACCUMULATOR(name, body)                                                                                                \
+    static HANDLER(name)                                                                                                       \
+    {                                                                                                                          \
+        body;                                                                                                                  \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
     PLAIN(name)
 ACCUMULATOR(cbw, set_reg16(v, slot_gpr(RAX), (uint16_t)(int8_t)reg8(v, slot_gpr(RAX))))
 ACCUMULATOR(cwde, set_reg32(v, slot_gpr(RAX), (uint32_t)(int16_t)reg16(v, slot_gpr(RAX))))
@@ -471,8 +480,14 @@ ACCUMULATOR(cwd, set_reg16(v, slot_gpr(RDX), (int16_t)reg16(v, slot_gpr(RAX)) < 
 ACCUMULATOR(cdq, set_reg32(v, slot_gpr(RDX), (int32_t)reg32(v, slot_gpr(RAX)) < 0 ? 0xffffffff : 0))
 ACCUMULATOR(cqo, set_reg64(v, slot_gpr(RDX), (int64_t)reg64(v, slot_gpr(RAX)) < 0 ? ~0ULL : 0))
 
-#define SETCC_ROW(cc) {ZYDIS_MNEMONIC_SET##cc, COST_SIMPLE, 0, emit_setcc, NULL}
-#define CMOV_ROW(cc) {ZYDIS_MNEMONIC_CMOV##cc, COST_SIMPLE, 0, emit_cmov, NULL}
+#define SETCC_ROW(cc)                                                                                                          \
+    {                                                                                                                          \
+        ZYDIS_MNEMONIC_SET##cc, COST_SIMPLE, 0, emit_setcc, NULL                                                               \
+    }
+#define CMOV_ROW(cc)                                                                                                           \
+    {                                                                                                                          \
+        ZYDIS_MNEMONIC_CMOV##cc, COST_SIMPLE, 0, emit_cmov, NULL                                                               \
+    }
 
 const struct insn_row move_rows[] = {
     {ZYDIS_MNEMONIC_MOV, COST_LOAD_STORE, 0, emit_mov, NULL},
@@ -493,9 +508,37 @@ const struct insn_row move_rows[] = {
     {ZYDIS_MNEMONIC_CWD, COST_SIMPLE, 0, emit_plain, &cwd_fn},
     {ZYDIS_MNEMONIC_CDQ, COST_SIMPLE, 0, emit_plain, &cdq_fn},
     {ZYDIS_MNEMONIC_CQO, COST_SIMPLE, 0, emit_plain, &cqo_fn},
-    SETCC_ROW(O), SETCC_ROW(NO), SETCC_ROW(B), SETCC_ROW(NB), SETCC_ROW(Z), SETCC_ROW(NZ), SETCC_ROW(BE), SETCC_ROW(NBE),
-    SETCC_ROW(S), SETCC_ROW(NS), SETCC_ROW(P), SETCC_ROW(NP), SETCC_ROW(L), SETCC_ROW(NL), SETCC_ROW(LE), SETCC_ROW(NLE),
-    CMOV_ROW(O), CMOV_ROW(NO), CMOV_ROW(B), CMOV_ROW(NB), CMOV_ROW(Z), CMOV_ROW(NZ), CMOV_ROW(BE), CMOV_ROW(NBE),
-    CMOV_ROW(S), CMOV_ROW(NS), CMOV_ROW(P), CMOV_ROW(NP), CMOV_ROW(L), CMOV_ROW(NL), CMOV_ROW(LE), CMOV_ROW(NLE),
+    SETCC_ROW(O),
+    SETCC_ROW(NO),
+    SETCC_ROW(B),
+    SETCC_ROW(NB),
+    SETCC_ROW(Z),
+    SETCC_ROW(NZ),
+    SETCC_ROW(BE),
+    SETCC_ROW(NBE),
+    SETCC_ROW(S),
+    SETCC_ROW(NS),
+    SETCC_ROW(P),
+    SETCC_ROW(NP),
+    SETCC_ROW(L),
+    SETCC_ROW(NL),
+    SETCC_ROW(LE),
+    SETCC_ROW(NLE),
+    CMOV_ROW(O),
+    CMOV_ROW(NO),
+    CMOV_ROW(B),
+    CMOV_ROW(NB),
+    CMOV_ROW(Z),
+    CMOV_ROW(NZ),
+    CMOV_ROW(BE),
+    CMOV_ROW(NBE),
+    CMOV_ROW(S),
+    CMOV_ROW(NS),
+    CMOV_ROW(P),
+    CMOV_ROW(NP),
+    CMOV_ROW(L),
+    CMOV_ROW(NL),
+    CMOV_ROW(LE),
+    CMOV_ROW(NLE),
 };
 const size_t move_row_count = ARRAY_COUNT(move_rows);

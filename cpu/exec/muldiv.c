@@ -1,7 +1,7 @@
 /* MUL IMUL DIV IDIV, and the decimal adjustments AAA AAS AAM AAD DAA DAS. SDM 2.
  *
- * Flags: MUL and IMUL define CF and OF; DIV and IDIV none. The undefined ones are made definite: after MUL and IMUL, SF ZF PF are those of the low half, AF 0; after
- * DIV and IDIV all six stay as they were.
+ * Flags: MUL and IMUL define CF and OF; DIV and IDIV none. The undefined ones are made definite: after MUL and IMUL, SF ZF PF
+ * are those of the low half, AF 0; after DIV and IDIV all six stay as they were.
  */
 #include <Zydis/Zydis.h>
 
@@ -23,7 +23,8 @@ static uint16_t product_flags(uint64_t low, unsigned bits, bool overflow)
 static void multiply(struct vcpu *v, uint64_t b, unsigned bits, bool is_signed)
 {
     if (bits == 8) {
-        uint16_t r = is_signed ? (uint16_t)((int8_t)reg8(v, slot_gpr(RAX)) * (int8_t)b) : (uint16_t)(reg8(v, slot_gpr(RAX)) * (uint8_t)b);
+        uint16_t r = is_signed ? (uint16_t)((int8_t)reg8(v, slot_gpr(RAX)) * (int8_t)b)
+                               : (uint16_t)(reg8(v, slot_gpr(RAX)) * (uint8_t)b);
         set_reg16(v, slot_gpr(RAX), r);
         v->fl = product_flags(r & 0xff, 8, is_signed ? (int16_t)r != (int8_t)r : r >> 8 != 0);
         return;
@@ -31,20 +32,23 @@ static void multiply(struct vcpu *v, uint64_t b, unsigned bits, bool is_signed)
     uint64_t low, high;
     bool overflow;
     if (bits == 64) {
-        unsigned __int128 r = is_signed ? (unsigned __int128)((__int128)(int64_t)v->s.gpr[RAX] * (int64_t)b) : (unsigned __int128)v->s.gpr[RAX] * b;
+        unsigned __int128 r = is_signed ? (unsigned __int128)((__int128)(int64_t)v->s.gpr[RAX] * (int64_t)b)
+                                        : (unsigned __int128)v->s.gpr[RAX] * b;
         low = (uint64_t)r;
         high = (uint64_t)(r >> 64);
         overflow = is_signed ? high != (uint64_t)((int64_t)low >> 63) : high != 0;
         v->s.gpr[RAX] = low;
         v->s.gpr[RDX] = high;
     } else if (bits == 32) {
-        uint64_t r = is_signed ? (uint64_t)((int64_t)(int32_t)reg32(v, slot_gpr(RAX)) * (int32_t)b) : (uint64_t)reg32(v, slot_gpr(RAX)) * (uint32_t)b;
+        uint64_t r = is_signed ? (uint64_t)((int64_t)(int32_t)reg32(v, slot_gpr(RAX)) * (int32_t)b)
+                               : (uint64_t)reg32(v, slot_gpr(RAX)) * (uint32_t)b;
         low = (uint32_t)r;
         overflow = is_signed ? (int64_t)r != (int32_t)r : r >> 32 != 0;
         set_reg32(v, slot_gpr(RAX), (uint32_t)r);
         set_reg32(v, slot_gpr(RDX), (uint32_t)(r >> 32));
     } else {
-        uint32_t r = is_signed ? (uint32_t)((int16_t)reg16(v, slot_gpr(RAX)) * (int16_t)b) : (uint32_t)reg16(v, slot_gpr(RAX)) * (uint16_t)b;
+        uint32_t r = is_signed ? (uint32_t)((int16_t)reg16(v, slot_gpr(RAX)) * (int16_t)b)
+                               : (uint32_t)reg16(v, slot_gpr(RAX)) * (uint16_t)b;
         low = (uint16_t)r;
         overflow = is_signed ? (int32_t)r != (int16_t)r : r >> 16 != 0;
         set_reg16(v, slot_gpr(RAX), (uint16_t)r);
@@ -132,25 +136,25 @@ static void divide_signed(struct vcpu *v, uint64_t divisor, unsigned bits)
     }
 }
 
-#define ACCUMULATOR_FORM(name, bits, statement)                                                                               \
-    static HANDLER(name##_r##bits)                                                                                            \
-    {                                                                                                                         \
-        uint64_t b = reg##bits(v, u->s);                                                                                      \
-        v->current = u;                                                                                                       \
-        statement;                                                                                                            \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(name##_m##bits)                                                                                            \
-    {                                                                                                                         \
-        uint64_t b = load##bits(v, u, ea_general(v, u, bits / 8, ACCESS_READ));                                               \
-        v->current = u;                                                                                                       \
-        statement;                                                                                                            \
-        NEXT;                                                                                                                 \
+#define ACCUMULATOR_FORM(name, bits, statement)                                                                                \
+    static HANDLER(name##_r##bits)                                                                                             \
+    {                                                                                                                          \
+        uint64_t b = reg##bits(v, u->s);                                                                                       \
+        v->current = u;                                                                                                        \
+        statement;                                                                                                             \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(name##_m##bits)                                                                                             \
+    {                                                                                                                          \
+        uint64_t b = load##bits(v, u, ea_general(v, u, bits / 8, ACCESS_READ));                                                \
+        v->current = u;                                                                                                        \
+        statement;                                                                                                             \
+        NEXT;                                                                                                                  \
     }
-#define ACCUMULATOR_WIDTH(bits, type)                                                                                         \
-    ACCUMULATOR_FORM(mul, bits, multiply(v, b, bits, false))                                                                  \
-    ACCUMULATOR_FORM(imul, bits, multiply(v, b, bits, true))                                                                  \
-    ACCUMULATOR_FORM(div, bits, divide_unsigned(v, b, bits))                                                                  \
+#define ACCUMULATOR_WIDTH(bits, type)                                                                                          \
+    ACCUMULATOR_FORM(mul, bits, multiply(v, b, bits, false))                                                                   \
+    ACCUMULATOR_FORM(imul, bits, multiply(v, b, bits, true))                                                                   \
+    ACCUMULATOR_FORM(div, bits, divide_unsigned(v, b, bits))                                                                   \
     ACCUMULATOR_FORM(idiv, bits, divide_signed(v, b, bits))
 WIDTHS(ACCUMULATOR_WIDTH)
 
@@ -165,41 +169,43 @@ ACCUMULATOR_TABLE(idiv)
 
 /* ---- IMUL r, r/m and IMUL r, r/m, imm ---- */
 
-#define IMUL_WIDTH(bits, type, stype, wide)                                                                                   \
-    static inline type imul_flags##bits(struct vcpu *v, type a, type b)                                                       \
-    {                                                                                                                         \
-        wide r = (wide)(stype)a * (stype)b;                                                                                   \
-        v->fl = product_flags((type)r, bits, r != (stype)r);                                                                  \
-        return (type)r;                                                                                                       \
-    }                                                                                                                         \
-    static HANDLER(imul2_rr##bits)                                                                                            \
-    {                                                                                                                         \
-        set_reg##bits(v, u->d, imul_flags##bits(v, reg##bits(v, u->d), reg##bits(v, u->s)));                                  \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(imul2_rm##bits)                                                                                            \
-    {                                                                                                                         \
-        type b = load##bits(v, u, ea_general(v, u, bits / 8, ACCESS_READ));                                                   \
-        set_reg##bits(v, u->d, imul_flags##bits(v, reg##bits(v, u->d), b));                                                   \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(imul3_rr##bits)                                                                                            \
-    {                                                                                                                         \
-        set_reg##bits(v, u->d, imul_flags##bits(v, reg##bits(v, u->s), (type)u->imm));                                        \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(imul3_rm##bits)                                                                                            \
-    {                                                                                                                         \
-        type b = load##bits(v, u, ea_general(v, u, bits / 8, ACCESS_READ));                                                   \
-        set_reg##bits(v, u->d, imul_flags##bits(v, b, (type)u->imm));                                                         \
-        NEXT;                                                                                                                 \
+#define IMUL_WIDTH(bits, type, stype, wide)                                                                                    \
+    static inline type imul_flags##bits(struct vcpu *v, type a, type b)                                                        \
+    {                                                                                                                          \
+        wide r = (wide)(stype)a * (stype)b;                                                                                    \
+        v->fl = product_flags((type)r, bits, r != (stype)r);                                                                   \
+        return (type)r;                                                                                                        \
+    }                                                                                                                          \
+    static HANDLER(imul2_rr##bits)                                                                                             \
+    {                                                                                                                          \
+        set_reg##bits(v, u->d, imul_flags##bits(v, reg##bits(v, u->d), reg##bits(v, u->s)));                                   \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(imul2_rm##bits)                                                                                             \
+    {                                                                                                                          \
+        type b = load##bits(v, u, ea_general(v, u, bits / 8, ACCESS_READ));                                                    \
+        set_reg##bits(v, u->d, imul_flags##bits(v, reg##bits(v, u->d), b));                                                    \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(imul3_rr##bits)                                                                                             \
+    {                                                                                                                          \
+        set_reg##bits(v, u->d, imul_flags##bits(v, reg##bits(v, u->s), (type)u->imm));                                         \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(imul3_rm##bits)                                                                                             \
+    {                                                                                                                          \
+        type b = load##bits(v, u, ea_general(v, u, bits / 8, ACCESS_READ));                                                    \
+        set_reg##bits(v, u->d, imul_flags##bits(v, b, (type)u->imm));                                                          \
+        NEXT;                                                                                                                  \
     }
 IMUL_WIDTH(16, uint16_t, int16_t, int32_t)
 IMUL_WIDTH(32, uint32_t, int32_t, int64_t)
 IMUL_WIDTH(64, uint64_t, int64_t, __int128)
 
-static uop_fn *const imul2_rr[3] = {imul2_rr16, imul2_rr32, imul2_rr64}, *const imul2_rm[3] = {imul2_rm16, imul2_rm32, imul2_rm64};
-static uop_fn *const imul3_rr[3] = {imul3_rr16, imul3_rr32, imul3_rr64}, *const imul3_rm[3] = {imul3_rm16, imul3_rm32, imul3_rm64};
+static uop_fn *const imul2_rr[3] = {imul2_rr16, imul2_rr32, imul2_rr64}, *const imul2_rm[3] = {imul2_rm16, imul2_rm32,
+                                                                                               imul2_rm64};
+static uop_fn *const imul3_rr[3] = {imul3_rr16, imul3_rr32, imul3_rr64}, *const imul3_rm[3] = {imul3_rm16, imul3_rm32,
+                                                                                               imul3_rm64};
 
 static bool emit_accumulator(struct emit *e, const struct insn *in, const void *argument)
 {
@@ -319,7 +325,8 @@ static bool emit_decimal(struct emit *e, const struct insn *in, const void *argu
     e->u->fn = *(uop_fn *const *)argument;
     return true;
 }
-static uop_fn *const aaa_fn = aaa, *const aas_fn = aas, *const daa_fn = daa, *const das_fn = das, *const aam_fn = aam, *const aad_fn = aad;
+static uop_fn *const aaa_fn = aaa, *const aas_fn = aas, *const daa_fn = daa, *const das_fn = das, *const aam_fn = aam,
+                     *const aad_fn = aad;
 
 const struct insn_row muldiv_rows[] = {
     {ZYDIS_MNEMONIC_MUL, COST_MUL, 0, emit_accumulator, &mul_table},

@@ -1,9 +1,9 @@
 /* SHL SHR SAR ROL ROR RCL RCR SHLD SHRD. SDM 2B.
  *
- * The count is masked to 5 bits (6 for 64-bit operands); a masked count of 0 changes neither operand nor flags. What the SDM leaves undefined is made
- * definite here: AF is 0 after a shift; OF after a count above 1 is what the formula for 1 gives; CF after SHL or SHR by more than the width is
- * the last bit that would have fallen out of a longer register: 0. SHLD and SHRD of 16 bits by more than 16 work on the 48-bit pattern
- * dest:src:dest, as common processors do.
+ * The count is masked to 5 bits (6 for 64-bit operands); a masked count of 0 changes neither operand nor flags. What the SDM
+ * leaves undefined is made definite here: AF is 0 after a shift; OF after a count above 1 is what the formula for 1 gives; CF
+ * after SHL or SHR by more than the width is the last bit that would have fallen out of a longer register: 0. SHLD and SHRD of
+ * 16 bits by more than 16 work on the 48-bit pattern dest:src:dest, as common processors do.
  */
 #include <Zydis/Zydis.h>
 
@@ -104,37 +104,37 @@ static inline unsigned count_of(const struct vcpu *v, const struct uop *u, unsig
     return (u->x ? reg8(v, slot_gpr(RCX)) : (unsigned)u->imm) & (bits == 64 ? 63 : 31);
 }
 
-#define SHIFT(op, name, bits, type)                                                                                           \
-    static HANDLER(name##_r##bits)                                                                                            \
-    {                                                                                                                         \
-        unsigned n = count_of(v, u, bits);                                                                                    \
-        if (n != 0) {                                                                                                         \
-            uint16_t fl = v->fl;                                                                                              \
-            type r = (type)shift(op, reg##bits(v, u->d), n, bits, &fl);                                                       \
-            v->fl = fl;                                                                                                       \
-            set_reg##bits(v, u->d, r);                                                                                        \
-        } else if (bits == 32) {                                                                                              \
-            set_reg##bits(v, u->d, reg##bits(v, u->d));                                                                       \
-        }                                                                                                                     \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(name##_m##bits)                                                                                            \
-    {                                                                                                                         \
-        unaligned_##type *p = modify##bits(v, u, ea_general(v, u, bits / 8, ACCESS_WRITE));                                   \
-        unsigned n = count_of(v, u, bits);                                                                                    \
-        if (n != 0) {                                                                                                         \
-            uint16_t fl = v->fl;                                                                                              \
-            *p = (type)shift(op, *p, n, bits, &fl);                                                                           \
-            v->fl = fl;                                                                                                       \
-        }                                                                                                                     \
-        modify_done(v, u, p);                                                                                                 \
-        NEXT;                                                                                                                 \
+#define SHIFT(op, name, bits, type)                                                                                            \
+    static HANDLER(name##_r##bits)                                                                                             \
+    {                                                                                                                          \
+        unsigned n = count_of(v, u, bits);                                                                                     \
+        if (n != 0) {                                                                                                          \
+            uint16_t fl = v->fl;                                                                                               \
+            type r = (type)shift(op, reg##bits(v, u->d), n, bits, &fl);                                                        \
+            v->fl = fl;                                                                                                        \
+            set_reg##bits(v, u->d, r);                                                                                         \
+        } else if (bits == 32) {                                                                                               \
+            set_reg##bits(v, u->d, reg##bits(v, u->d));                                                                        \
+        }                                                                                                                      \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(name##_m##bits)                                                                                             \
+    {                                                                                                                          \
+        unaligned_##type *p = modify##bits(v, u, ea_general(v, u, bits / 8, ACCESS_WRITE));                                    \
+        unsigned n = count_of(v, u, bits);                                                                                     \
+        if (n != 0) {                                                                                                          \
+            uint16_t fl = v->fl;                                                                                               \
+            *p = (type)shift(op, *p, n, bits, &fl);                                                                            \
+            v->fl = fl;                                                                                                        \
+        }                                                                                                                      \
+        modify_done(v, u, p);                                                                                                  \
+        NEXT;                                                                                                                  \
     }
-#define SHIFT_WIDTHS(op, name)                                                                                                \
-    SHIFT(op, name, 8, uint8_t)                                                                                               \
-    SHIFT(op, name, 16, uint16_t)                                                                                             \
-    SHIFT(op, name, 32, uint32_t)                                                                                             \
-    SHIFT(op, name, 64, uint64_t)                                                                                             \
+#define SHIFT_WIDTHS(op, name)                                                                                                 \
+    SHIFT(op, name, 8, uint8_t)                                                                                                \
+    SHIFT(op, name, 16, uint16_t)                                                                                              \
+    SHIFT(op, name, 32, uint32_t)                                                                                              \
+    SHIFT(op, name, 64, uint64_t)                                                                                              \
     static const struct shift_table name##_table = {BY_WIDTH(name##_r), BY_WIDTH(name##_m)};
 
 struct shift_table {
@@ -190,36 +190,36 @@ static uint64_t double_shift(bool left, uint64_t a, uint64_t b, unsigned n, unsi
     return r;
 }
 
-#define DOUBLE_SHIFT(name, left, bits, type)                                                                                  \
-    static HANDLER(name##_r##bits)                                                                                            \
-    {                                                                                                                         \
-        unsigned n = count_of(v, u, bits);                                                                                    \
-        type r = reg##bits(v, u->d);                                                                                          \
-        if (n != 0) {                                                                                                         \
-            uint16_t fl = v->fl;                                                                                              \
-            r = (type)double_shift(left, r, reg##bits(v, u->s), n, bits, &fl);                                                \
-            v->fl = fl;                                                                                                       \
-        }                                                                                                                     \
-        set_reg##bits(v, u->d, r);                                                                                            \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(name##_m##bits)                                                                                            \
-    {                                                                                                                         \
-        unaligned_##type *p = modify##bits(v, u, ea_general(v, u, bits / 8, ACCESS_WRITE));                                   \
-        unsigned n = count_of(v, u, bits);                                                                                    \
-        if (n != 0) {                                                                                                         \
-            uint16_t fl = v->fl;                                                                                              \
-            *p = (type)double_shift(left, *p, reg##bits(v, u->s), n, bits, &fl);                                              \
-            v->fl = fl;                                                                                                       \
-        }                                                                                                                     \
-        modify_done(v, u, p);                                                                                                 \
-        NEXT;                                                                                                                 \
+#define DOUBLE_SHIFT(name, left, bits, type)                                                                                   \
+    static HANDLER(name##_r##bits)                                                                                             \
+    {                                                                                                                          \
+        unsigned n = count_of(v, u, bits);                                                                                     \
+        type r = reg##bits(v, u->d);                                                                                           \
+        if (n != 0) {                                                                                                          \
+            uint16_t fl = v->fl;                                                                                               \
+            r = (type)double_shift(left, r, reg##bits(v, u->s), n, bits, &fl);                                                 \
+            v->fl = fl;                                                                                                        \
+        }                                                                                                                      \
+        set_reg##bits(v, u->d, r);                                                                                             \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(name##_m##bits)                                                                                             \
+    {                                                                                                                          \
+        unaligned_##type *p = modify##bits(v, u, ea_general(v, u, bits / 8, ACCESS_WRITE));                                    \
+        unsigned n = count_of(v, u, bits);                                                                                     \
+        if (n != 0) {                                                                                                          \
+            uint16_t fl = v->fl;                                                                                               \
+            *p = (type)double_shift(left, *p, reg##bits(v, u->s), n, bits, &fl);                                               \
+            v->fl = fl;                                                                                                        \
+        }                                                                                                                      \
+        modify_done(v, u, p);                                                                                                  \
+        NEXT;                                                                                                                  \
     }
-#define DOUBLE_WIDTHS(name, left)                                                                                             \
-    DOUBLE_SHIFT(name, left, 16, uint16_t)                                                                                    \
-    DOUBLE_SHIFT(name, left, 32, uint32_t)                                                                                    \
-    DOUBLE_SHIFT(name, left, 64, uint64_t)                                                                                    \
-    static const struct shift_table name##_table = {{NULL, name##_r16, name##_r32, name##_r64},                               \
+#define DOUBLE_WIDTHS(name, left)                                                                                              \
+    DOUBLE_SHIFT(name, left, 16, uint16_t)                                                                                     \
+    DOUBLE_SHIFT(name, left, 32, uint32_t)                                                                                     \
+    DOUBLE_SHIFT(name, left, 64, uint64_t)                                                                                     \
+    static const struct shift_table name##_table = {{NULL, name##_r16, name##_r32, name##_r64},                                \
                                                     {NULL, name##_m16, name##_m32, name##_m64}};
 DOUBLE_WIDTHS(shld, true)
 DOUBLE_WIDTHS(shrd, false)
@@ -254,10 +254,15 @@ static bool emit_salc(struct emit *e, const struct insn *in, const void *argumen
 }
 
 const struct insn_row shift_rows[] = {
-    {ZYDIS_MNEMONIC_ROL, COST_SIMPLE, 0, emit_shift, &rol_table},  {ZYDIS_MNEMONIC_ROR, COST_SIMPLE, 0, emit_shift, &ror_table},
-    {ZYDIS_MNEMONIC_RCL, COST_SIMPLE, 0, emit_shift, &rcl_table},  {ZYDIS_MNEMONIC_RCR, COST_SIMPLE, 0, emit_shift, &rcr_table},
-    {ZYDIS_MNEMONIC_SHL, COST_SIMPLE, 0, emit_shift, &shl_table},  {ZYDIS_MNEMONIC_SALC, COST_SIMPLE, INSN_NOT_64, emit_salc, NULL},
-    {ZYDIS_MNEMONIC_SHR, COST_SIMPLE, 0, emit_shift, &shr_table},  {ZYDIS_MNEMONIC_SAR, COST_SIMPLE, 0, emit_shift, &sar_table},
-    {ZYDIS_MNEMONIC_SHLD, COST_SIMPLE, 0, emit_double_shift, &shld_table}, {ZYDIS_MNEMONIC_SHRD, COST_SIMPLE, 0, emit_double_shift, &shrd_table},
+    {ZYDIS_MNEMONIC_ROL, COST_SIMPLE, 0, emit_shift, &rol_table},
+    {ZYDIS_MNEMONIC_ROR, COST_SIMPLE, 0, emit_shift, &ror_table},
+    {ZYDIS_MNEMONIC_RCL, COST_SIMPLE, 0, emit_shift, &rcl_table},
+    {ZYDIS_MNEMONIC_RCR, COST_SIMPLE, 0, emit_shift, &rcr_table},
+    {ZYDIS_MNEMONIC_SHL, COST_SIMPLE, 0, emit_shift, &shl_table},
+    {ZYDIS_MNEMONIC_SALC, COST_SIMPLE, INSN_NOT_64, emit_salc, NULL},
+    {ZYDIS_MNEMONIC_SHR, COST_SIMPLE, 0, emit_shift, &shr_table},
+    {ZYDIS_MNEMONIC_SAR, COST_SIMPLE, 0, emit_shift, &sar_table},
+    {ZYDIS_MNEMONIC_SHLD, COST_SIMPLE, 0, emit_double_shift, &shld_table},
+    {ZYDIS_MNEMONIC_SHRD, COST_SIMPLE, 0, emit_double_shift, &shrd_table},
 };
 const size_t shift_row_count = ARRAY_COUNT(shift_rows);

@@ -1,8 +1,9 @@
 /* MOVS STOS LODS CMPS SCAS INS OUTS, with and without REP. SDM 2.
  *
- * A REP instruction is the last of its block. Each iteration costs what the instruction costs (the first one was charged with the block) and is a boundary of its
- * own: the loop ends at the first iteration boundary at or after the end of the budget, with RIP still on the instruction. A fault in an iteration
- * leaves the finished ones done. Bulk copies and fills do many iterations at once, and give exactly the same result.
+ * A REP instruction is the last of its block. Each iteration costs what the instruction costs (the first one was charged with
+ * the block) and is a boundary of its own: the loop ends at the first iteration boundary at or after the end of the budget,
+ * with RIP still on the instruction. A fault in an iteration leaves the finished ones done. Bulk copies and fills do many
+ * iterations at once, and give exactly the same result.
  */
 #include <Zydis/Zydis.h>
 #include <string.h>
@@ -22,7 +23,9 @@ static inline uint64_t address_mask(const struct uop *u)
 static inline void advance(struct vcpu *v, const struct uop *u, unsigned r, uint64_t by)
 {
     uint64_t x = v->s.gpr[r] + by;
-    u->d == 8 ? set_reg64(v, slot_gpr(r), x) : u->d == 4 ? set_reg32(v, slot_gpr(r), (uint32_t)x) : set_reg16(v, slot_gpr(r), (uint16_t)x);
+    u->d == 8   ? set_reg64(v, slot_gpr(r), x)
+    : u->d == 4 ? set_reg32(v, slot_gpr(r), (uint32_t)x)
+                : set_reg16(v, slot_gpr(r), (uint16_t)x);
 }
 static inline uint64_t step_of(const struct vcpu *v, const struct uop *u)
 {
@@ -55,7 +58,10 @@ static inline void lods_one(struct vcpu *v, const struct uop *u)
 {
     uint64_t x = load_sized(v, u, source(v, u), u->x);
     uint8_t a = slot_gpr(RAX);
-    u->x == 1 ? set_reg8(v, a, (uint8_t)x) : u->x == 2 ? set_reg16(v, a, (uint16_t)x) : u->x == 4 ? set_reg32(v, a, (uint32_t)x) : set_reg64(v, a, x);
+    u->x == 1   ? set_reg8(v, a, (uint8_t)x)
+    : u->x == 2 ? set_reg16(v, a, (uint16_t)x)
+    : u->x == 4 ? set_reg32(v, a, (uint32_t)x)
+                : set_reg64(v, a, x);
     advance(v, u, RSI, step_of(v, u));
 }
 static uint16_t compare(uint64_t a, uint64_t b, unsigned bytes)
@@ -104,8 +110,10 @@ static uint64_t iterations_left(const struct vcpu *v, uint64_t cost)
     return v->budget <= 0 ? 0 : ((uint64_t)v->budget + cost - 1) / cost;
 }
 
-/* The host's bytes at `linear`, and how many of its page lie ahead (or, with DF set, behind: counted from the element's end). */
-static uint8_t *plain(uint64_t linear, uint64_t tag, uintptr_t addend, bool backwards, unsigned element_bytes, uint64_t *room_bytes)
+/* The host's bytes at `linear`, and how many of its page lie ahead (or, with DF set, behind: counted from the element's end).
+ */
+static uint8_t *plain(uint64_t linear, uint64_t tag, uintptr_t addend, bool backwards, unsigned element_bytes,
+                      uint64_t *room_bytes)
 {
     uint64_t offset = linear ^ tag;
     *room_bytes = offset > PAGE_BYTES - element_bytes ? 0 : backwards ? offset + element_bytes : PAGE_BYTES - offset;
@@ -203,30 +211,32 @@ static inline bool repeat(struct vcpu *v, const struct uop *u, void (*one)(struc
             return true;
         }
         if (v->budget <= 0) {
-            v->instructions--; /* not retired yet */
+            v->instructions--;        /* not retired yet */
             v->s.rflags |= RFLAGS_RF; /* SDM 3B §17.3.1.1: what interrupts a repetition saves RF as 1 */
-            v->s.rip = v->mode == CODE_64 ? uop_linear(v, u) : (uint32_t)(uop_linear(v, u) - v->s.seg_base[SEG_CS]) & (v->mode == CODE_16 ? 0xffffu : ~0u);
+            v->s.rip = v->mode == CODE_64
+                           ? uop_linear(v, u)
+                           : (uint32_t)(uop_linear(v, u) - v->s.seg_base[SEG_CS]) & (v->mode == CODE_16 ? 0xffffu : ~0u);
             return false;
         }
         v->budget -= (int64_t)cost; /* of the next iteration */
     }
 }
 
-#define STRING(name, bulk)                                                                                                    \
-    static HANDLER(name##_once)                                                                                               \
-    {                                                                                                                         \
-        v->current = u;                                                                                                       \
-        name##_one(v, u);                                                                                                     \
-        NEXT;                                                                                                                 \
-    }                                                                                                                         \
-    static HANDLER(name##_repeat)                                                                                             \
-    {                                                                                                                         \
-        v->current = u;                                                                                                       \
-        if (repeat(v, u, name##_one, bulk)) {                                                                                 \
-            LEAVE_NEXT;                                                                                                       \
-        }                                                                                                                     \
-        LEAVE;                                                                                                                \
-    }                                                                                                                         \
+#define STRING(name, bulk)                                                                                                     \
+    static HANDLER(name##_once)                                                                                                \
+    {                                                                                                                          \
+        v->current = u;                                                                                                        \
+        name##_one(v, u);                                                                                                      \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(name##_repeat)                                                                                              \
+    {                                                                                                                          \
+        v->current = u;                                                                                                        \
+        if (repeat(v, u, name##_one, bulk)) {                                                                                  \
+            LEAVE_NEXT;                                                                                                        \
+        }                                                                                                                      \
+        LEAVE;                                                                                                                 \
+    }                                                                                                                          \
     static uop_fn *const name##_table[2] = {name##_once, name##_repeat};
 STRING(movs, movs_bulk)
 STRING(stos, stos_bulk)
@@ -234,21 +244,21 @@ STRING(lods, NULL)
 STRING(cmps, NULL)
 STRING(scas, NULL)
 
-#define STRING_IO(name)                                                                                                       \
-    static HANDLER(name##_once)                                                                                               \
-    {                                                                                                                         \
-        vp_begin_system(v, u);                                                                                                \
-        name##_one(v, u);                                                                                                     \
-        LEAVE_NEXT;                                                                                                           \
-    }                                                                                                                         \
-    static HANDLER(name##_repeat)                                                                                             \
-    {                                                                                                                         \
-        v->current = u;                                                                                                       \
-        if (repeat(v, u, name##_one, NULL)) {                                                                                 \
-            LEAVE_NEXT;                                                                                                       \
-        }                                                                                                                     \
-        LEAVE;                                                                                                                \
-    }                                                                                                                         \
+#define STRING_IO(name)                                                                                                        \
+    static HANDLER(name##_once)                                                                                                \
+    {                                                                                                                          \
+        vp_begin_system(v, u);                                                                                                 \
+        name##_one(v, u);                                                                                                      \
+        LEAVE_NEXT;                                                                                                            \
+    }                                                                                                                          \
+    static HANDLER(name##_repeat)                                                                                              \
+    {                                                                                                                          \
+        v->current = u;                                                                                                        \
+        if (repeat(v, u, name##_one, NULL)) {                                                                                  \
+            LEAVE_NEXT;                                                                                                        \
+        }                                                                                                                      \
+        LEAVE;                                                                                                                 \
+    }                                                                                                                          \
     static uop_fn *const name##_table[2] = {name##_once, name##_repeat};
 STRING_IO(ins)
 STRING_IO(outs)
@@ -277,23 +287,29 @@ static bool emit_string(struct emit *e, const struct insn *in, const void *argum
     return true;
 }
 
-#define FORMS(name, compares, io)                                                                                             \
-    static const struct string_form name##_8 = {name##_table, 1, compares, io}, name##_16 = {name##_table, 2, compares, io},  \
+#define FORMS(name, compares, io)                                                                                              \
+    static const struct string_form name##_8 = {name##_table, 1, compares, io}, name##_16 = {name##_table, 2, compares, io},   \
                                     name##_32 = {name##_table, 4, compares, io}, name##_64 = {name##_table, 8, compares, io};
 FORMS(movs, false, false)
 FORMS(stos, false, false)
 FORMS(lods, false, false)
 FORMS(cmps, true, false)
 FORMS(scas, true, false)
-static const struct string_form ins_8 = {ins_table, 1, false, true}, ins_16 = {ins_table, 2, false, true}, ins_32 = {ins_table, 4, false, true};
-static const struct string_form outs_8 = {outs_table, 1, false, true}, outs_16 = {outs_table, 2, false, true}, outs_32 = {outs_table, 4, false, true};
+static const struct string_form ins_8 = {ins_table, 1, false, true}, ins_16 = {ins_table, 2, false, true},
+                                ins_32 = {ins_table, 4, false, true};
+static const struct string_form outs_8 = {outs_table, 1, false, true}, outs_16 = {outs_table, 2, false, true},
+                                outs_32 = {outs_table, 4, false, true};
 
-#define ROW(mnemonic, form) {ZYDIS_MNEMONIC_##mnemonic, COST_STRING, 0, emit_string, &form}
+#define ROW(mnemonic, form)                                                                                                    \
+    {                                                                                                                          \
+        ZYDIS_MNEMONIC_##mnemonic, COST_STRING, 0, emit_string, &form                                                          \
+    }
 const struct insn_row string_rows[] = {
-    ROW(MOVSB, movs_8), ROW(MOVSW, movs_16), ROW(MOVSD, movs_32), ROW(MOVSQ, movs_64), ROW(STOSB, stos_8), ROW(STOSW, stos_16),
-    ROW(STOSD, stos_32), ROW(STOSQ, stos_64), ROW(LODSB, lods_8), ROW(LODSW, lods_16), ROW(LODSD, lods_32), ROW(LODSQ, lods_64),
-    ROW(CMPSB, cmps_8), ROW(CMPSW, cmps_16), ROW(CMPSD, cmps_32), ROW(CMPSQ, cmps_64), ROW(SCASB, scas_8), ROW(SCASW, scas_16),
-    ROW(SCASD, scas_32), ROW(SCASQ, scas_64), ROW(INSB, ins_8), ROW(INSW, ins_16), ROW(INSD, ins_32), ROW(OUTSB, outs_8),
-    ROW(OUTSW, outs_16), ROW(OUTSD, outs_32),
+    ROW(MOVSB, movs_8),  ROW(MOVSW, movs_16), ROW(MOVSD, movs_32), ROW(MOVSQ, movs_64), ROW(STOSB, stos_8),
+    ROW(STOSW, stos_16), ROW(STOSD, stos_32), ROW(STOSQ, stos_64), ROW(LODSB, lods_8),  ROW(LODSW, lods_16),
+    ROW(LODSD, lods_32), ROW(LODSQ, lods_64), ROW(CMPSB, cmps_8),  ROW(CMPSW, cmps_16), ROW(CMPSD, cmps_32),
+    ROW(CMPSQ, cmps_64), ROW(SCASB, scas_8),  ROW(SCASW, scas_16), ROW(SCASD, scas_32), ROW(SCASQ, scas_64),
+    ROW(INSB, ins_8),    ROW(INSW, ins_16),   ROW(INSD, ins_32),   ROW(OUTSB, outs_8),  ROW(OUTSW, outs_16),
+    ROW(OUTSD, outs_32),
 };
 const size_t string_row_count = ARRAY_COUNT(string_rows);

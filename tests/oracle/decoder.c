@@ -1,8 +1,8 @@
 /* Lengths of decode_insn() against capstone: over the code of large system binaries, and over random bytes in every mode.
  *
- * The two need not agree on what exists (capstone knows extensions that our models lack, and the reverse), so a difference is a *class*: who
- * says what. A class that is explained below is counted; any other fails.
- *   oracle_decoder [--random N] [--seed S] [FILE...]
+ * The two need not agree on what exists (capstone knows extensions that our models lack, and the reverse), so a difference is a
+ * *class*: who says what. A class that is explained below is counted; any other fails. oracle_decoder [--random N] [--seed S]
+ * [FILE...]
  */
 #include <capstone/capstone.h>
 #include <elf.h>
@@ -17,15 +17,17 @@ static const char *explained(const uint8_t *b, enum code_mode mode, unsigned the
 {
     unsigned i = 0;
     bool operand = false;
-    while (i < 14 && (b[i] == 0x66 || b[i] == 0x67 || b[i] == 0xf0 || b[i] == 0xf2 || b[i] == 0xf3 || b[i] == 0x26 || b[i] == 0x2e || b[i] == 0x36 ||
-                      b[i] == 0x3e || b[i] == 0x64 || b[i] == 0x65 || (mode == CODE_64 && (b[i] & 0xf0) == 0x40))) {
+    while (i < 14 &&
+           (b[i] == 0x66 || b[i] == 0x67 || b[i] == 0xf0 || b[i] == 0xf2 || b[i] == 0xf3 || b[i] == 0x26 || b[i] == 0x2e ||
+            b[i] == 0x36 || b[i] == 0x3e || b[i] == 0x64 || b[i] == 0x65 || (mode == CODE_64 && (b[i] & 0xf0) == 0x40))) {
         operand |= b[i] == 0x66;
         i++;
     }
     if (b[i] == 0x9b) {
         return "WAIT joined with the x87 instruction after it (capstone)";
     }
-    bool near_branch = b[i] == 0xe8 || b[i] == 0xe9 || (b[i] == 0x0f && (b[i + 1] & 0xf0) == 0x80) || (b[i] == 0xc7 && b[i + 1] == 0xf8);
+    bool near_branch =
+        b[i] == 0xe8 || b[i] == 0xe9 || (b[i] == 0x0f && (b[i + 1] & 0xf0) == 0x80) || (b[i] == 0xc7 && b[i + 1] == 0xf8);
     if (mode == CODE_64 && operand && near_branch) {
         return "66h before a near branch: ignored by Intel (SDM 2A JMP), cut to 16 bits by AMD";
     }
@@ -96,7 +98,8 @@ static void compare(csh handle, enum code_mode mode, const uint8_t *bytes, unsig
         t->explained++;
     } else {
         if (t->unexplained++ < 20) {
-            printf("  FAIL mode %d: ours %u (%s), capstone %u (%s %s):", mode, ours, decode_mnemonic_name(in.mnemonic), theirs, out->mnemonic, out->op_str);
+            printf("  FAIL mode %d: ours %u (%s), capstone %u (%s %s):", mode, ours, decode_mnemonic_name(in.mnemonic), theirs,
+                   out->mnemonic, out->op_str);
             for (unsigned i = 0; i < 15 && i < count; i++) {
                 printf(" %02x", bytes[i]);
             }
@@ -111,8 +114,9 @@ static void compare(csh handle, enum code_mode mode, const uint8_t *bytes, unsig
 
 static void print_tally(const char *what, const struct tally *t)
 {
-    printf("%-28s %9lu compared %9lu same length %7lu only capstone decodes %7lu only we decode %5lu explained %4lu unexplained\n", what, t->total, t->same,
-           t->only_capstone, t->only_ours, t->explained, t->unexplained);
+    printf(
+        "%-28s %9lu compared %9lu same length %7lu only capstone decodes %7lu only we decode %5lu explained %4lu unexplained\n",
+        what, t->total, t->same, t->only_capstone, t->only_ours, t->explained, t->unexplained);
 }
 
 static bool compare_file(csh handle, const char *path, struct tally *t)
@@ -152,7 +156,8 @@ int main(int argc, char **argv)
 {
     unsigned long random_count = 1000000;
     struct prng prng = {.state = 1};
-    const char *files[16] = {"/usr/bin/qemu-system-x86_64", "/usr/lib/x86_64-linux-gnu/libc.so.6", "/usr/bin/perl", "/usr/lib/x86_64-linux-gnu/libcapstone.so.4"};
+    const char *files[16] = {"/usr/bin/qemu-system-x86_64", "/usr/lib/x86_64-linux-gnu/libc.so.6", "/usr/bin/perl",
+                             "/usr/lib/x86_64-linux-gnu/libcapstone.so.4"};
     unsigned file_count = 4;
     bool own_files = false;
     for (int i = 1; i < argc; i++) {

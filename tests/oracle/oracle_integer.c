@@ -1,5 +1,5 @@
-/* General-purpose instructions against the host's processor: every opcode, operand form and width of 64-bit mode (integer_forms.h)
- * with random operands. What only other modes have is unicorn's affair (oracle_unicorn.c).
+/* General-purpose instructions against the host's processor: every opcode, operand form and width of 64-bit mode
+ * (integer_forms.h) with random operands. What only other modes have is unicorn's affair (oracle_unicorn.c).
  *
  *     oracle_integer [--cases N] [--seed S] [--only NAME]
  */
@@ -100,7 +100,8 @@ int main(int argc, char **argv)
     }
     report_exclusion(&o.report, "64-bit", "SHLD, SHRD r/m16 by more than 16", "nobody",
                      "a count beyond the operand's size leaves the result undefined (SDM 2B SHLD, SHRD)");
-    report_exclusion(&o.report, "64-bit", "flags", "nobody", "those that \"Flags Affected\" calls undefined are not compared (SDM 2A-2D)");
+    report_exclusion(&o.report, "64-bit", "flags", "nobody",
+                     "those that \"Flags Affected\" calls undefined are not compared (SDM 2A-2D)");
     guest_destroy(o.guest);
     native_close();
     return report_sum(&o.report);

@@ -1,5 +1,5 @@
-/* The engine's promises (cpu/vcpu.h, cpu/block.h): exact stops, code that changes under its feet, translations that are never stale, and
- * time that is right wherever a device can see it. Everything that is cached must stay invisible. */
+/* The engine's promises (cpu/vcpu.h, cpu/block.h): exact stops, code that changes under its feet, translations that are never
+ * stale, and time that is right wherever a device can see it. Everything that is cached must stay invisible. */
 #include "tests/unit/cpu_system_fixture.h"
 
 #include "cpu/vcpu.h"
@@ -10,27 +10,28 @@ static struct guest code_guest(const void *code, size_t bytes)
     guest_bytes(&g, CODE0, code, bytes);
     return g;
 }
-#define CODE_GUEST(name, ...)                                                                                                 \
-    const uint8_t name##_code[] = {__VA_ARGS__};                                                                              \
+#define CODE_GUEST(name, ...)                                                                                                  \
+    const uint8_t name##_code[] = {__VA_ARGS__};                                                                               \
     struct guest name = code_guest(name##_code, sizeof name##_code)
 
 /* ---- boundaries ---- */
 
 /* A loop with a fused comparison, memory, a call and REP MOVSB: many kinds of block ends in few bytes. */
 static const uint8_t busy_loop[] = {
-    0xb9, 0x05, 0, 0, 0,             /* mov ecx, 5 */
+    0xb9, 0x05, 0,    0,    0,       /* mov ecx, 5 */
     0xbe, 0x00, 0x00, 0x03, 0,       /* mov esi, 0x30000 */
     0xbf, 0x40, 0x00, 0x03, 0,       /* mov edi, 0x30040 */
     0xf3, 0xa4,                      /* rep movsb */
     0xff, 0xc3,                      /* inc ebx */
     0x89, 0x1e,                      /* mov [rsi], ebx */
-    0xe8, 0x09, 0, 0, 0,             /* call the last line */
-    0x81, 0xfb, 0x90, 0x01, 0, 0,    /* cmp ebx, 400 */
+    0xe8, 0x09, 0,    0,    0,       /* call the last line */
+    0x81, 0xfb, 0x90, 0x01, 0,    0, /* cmp ebx, 400 */
     0x72, 0xde,                      /* jb start */
     0xf4,                            /* hlt */
     0x01, 0xd8, 0xd1, 0xc0, 0xc3,    /* add eax, ebx; rol eax, 1; ret */
 };
-/* Instructions of one round: 3 moves, rep, inc, mov, call, 3 in the callee, cmp, jb. Cycles: REP costs one for each of its 5 iterations. */
+/* Instructions of one round: 3 moves, rep, inc, mov, call, 3 in the callee, cmp, jb. Cycles: REP costs one for each of its 5
+ * iterations. */
 enum { ROUND_INSTRUCTIONS = 12, ROUND_CYCLES = 16, ROUNDS = 400 };
 
 static struct guest busy_guest(void)
@@ -205,8 +206,8 @@ Test(crossing, an_instruction_that_ends_at_the_page_end_does_not_touch_the_next)
 /* mov eax, [0x30000]; mov qword [entry], value; mov ebx, [0x30000]; hlt */
 static void remap_code(struct guest *g, uint64_t entry, uint64_t value)
 {
-    uint8_t code[] = {0x8b, 0x04, 0x25, 0x00, 0x00, 0x03, 0, 0x48, 0xb9, 0, 0, 0, 0, 0, 0, 0, 0, 0x48, 0x89, 0x0c, 0x25, 0, 0, 0, 0, 0x8b, 0x1c, 0x25,
-                      0x00, 0x00, 0x03, 0, 0xf4};
+    uint8_t code[] = {0x8b, 0x04, 0x25, 0x00, 0x00, 0x03, 0, 0x48, 0xb9, 0,    0,    0,    0,    0,    0, 0,   0,
+                      0x48, 0x89, 0x0c, 0x25, 0,    0,    0, 0,    0x8b, 0x1c, 0x25, 0x00, 0x00, 0x03, 0, 0xf4};
     memcpy(code + 9, &value, 8);
     uint32_t at = (uint32_t)entry;
     memcpy(code + 21, &at, 4);
@@ -277,8 +278,8 @@ Test(fresh, a_leaf_changed_while_its_space_is_not_loaded)
     poke(&g, 0x31000, 22, 4);
     uint32_t entry = (uint32_t)(table + 8 * 0x30);
     /* mov eax,[0x30000]; mov cr3, rdx; mov [entry], rcx; mov cr3, rsi; mov ebx,[0x30000]; hlt */
-    uint8_t code[] = {0x8b, 0x04, 0x25, 0x00, 0x00, 0x03, 0, 0x0f, 0x22, 0xda, 0x48, 0x89, 0x0c, 0x25, 0, 0, 0, 0, 0x0f, 0x22, 0xde,
-                      0x8b, 0x1c, 0x25, 0x00, 0x00, 0x03, 0, 0xf4};
+    uint8_t code[] = {0x8b, 0x04, 0x25, 0x00, 0x00, 0x03, 0,    0x0f, 0x22, 0xda, 0x48, 0x89, 0x0c, 0x25, 0,
+                      0,    0,    0,    0x0f, 0x22, 0xde, 0x8b, 0x1c, 0x25, 0x00, 0x00, 0x03, 0,    0xf4};
     memcpy(code + 14, &entry, 4);
     guest_bytes(&g, CODE0, code, sizeof code);
     g.s.gpr[RCX] = 0x31000 | 7;
@@ -290,15 +291,18 @@ Test(fresh, a_leaf_changed_while_its_space_is_not_loaded)
     guest_destroy(&g);
 }
 
-/* SDM 3A §4.8: the dirty bit is set by the first write, also when a read came first; clearing it in the table makes the next write set it again. */
+/* SDM 3A §4.8: the dirty bit is set by the first write, also when a read came first; clearing it in the table makes the next
+ * write set it again. */
 Test(fresh, dirty_and_accessed_bits_come_back_after_they_were_cleared)
 {
     struct guest g = guest_64(VENDOR_AMD, 0);
     uint64_t table = small_pages(&g), entry = table + 8 * 0x30;
     uint32_t at = (uint32_t)entry;
-    /* mov eax,[0x30000]; mov rbx,[entry]; mov [0x30000],eax; mov rcx,[entry]; mov qword [entry],0x30007; mov [0x30000],eax; mov rdx,[entry]; hlt */
-    uint8_t code[] = {0x8b, 0x04, 0x25, 0, 0, 3, 0, 0x48, 0x8b, 0x1c, 0x25, 0, 0, 0, 0, 0x89, 0x04, 0x25, 0, 0, 3, 0, 0x48, 0x8b, 0x0c, 0x25, 0, 0, 0, 0,
-                      0x48, 0xc7, 0x04, 0x25, 0, 0, 0, 0, 7, 0, 3, 0, 0x89, 0x04, 0x25, 0, 0, 3, 0, 0x48, 0x8b, 0x14, 0x25, 0, 0, 0, 0, 0xf4};
+    /* mov eax,[0x30000]; mov rbx,[entry]; mov [0x30000],eax; mov rcx,[entry]; mov qword [entry],0x30007; mov [0x30000],eax; mov
+     * rdx,[entry]; hlt */
+    uint8_t code[] = {0x8b, 0x04, 0x25, 0,    0,    3, 0, 0x48, 0x8b, 0x1c, 0x25, 0,    0,    0, 0, 0x89, 0x04, 0x25, 0, 0, 3,
+                      0,    0x48, 0x8b, 0x0c, 0x25, 0, 0, 0,    0,    0x48, 0xc7, 0x04, 0x25, 0, 0, 0,    0,    7,    0, 3, 0,
+                      0x89, 0x04, 0x25, 0,    0,    3, 0, 0x48, 0x8b, 0x14, 0x25, 0,    0,    0, 0, 0xf4};
     memcpy(code + 11, &at, 4);
     memcpy(code + 26, &at, 4);
     memcpy(code + 34, &at, 4);
@@ -337,7 +341,8 @@ static const struct mmio_ops probe_ops = {probe_read, probe_write};
 Test(moments, mmio_in_the_middle_of_a_block_sees_its_own_cycle)
 {
     /* nop x3; mov eax,[0x800000]; nop x2; add dword [0x800000], 1; nop; hlt */
-    CODE_GUEST(g, 0x90, 0x90, 0x90, 0x8b, 0x04, 0x25, 0, 0, 0x80, 0, 0x90, 0x90, 0x83, 0x04, 0x25, 0, 0, 0x80, 0, 1, 0x90, 0xf4);
+    CODE_GUEST(g, 0x90, 0x90, 0x90, 0x8b, 0x04, 0x25, 0, 0, 0x80, 0, 0x90, 0x90, 0x83, 0x04, 0x25, 0, 0, 0x80, 0, 1, 0x90,
+               0xf4);
     struct probe p = {.machine = g.machine};
     cr_assert(mmio_add(g.machine->memory, "probe", gpa(0x800000), 4096, &probe_ops, &p));
     uint64_t cost = cost_table_by_name("ipc1")->event[EXIT_MMIO];

@@ -1,4 +1,5 @@
-/* What each engine advertises: the CPUID leaves that cpu/features.def names, as lines "leaf eax ebx ecx edx" before the checksum.
+/* What each engine advertises: the CPUID leaves that cpu/features.def names, as lines "leaf eax ebx ecx edx" before the
+ * checksum.
  */
 #include "guest.h"
 

@@ -13,7 +13,8 @@ static struct body bodies[3] = {
     {{4.8, -1.2, -0.1}, {0.6, 2.8, -0.02}, 0.038},
     {{8.3, 4.1, -0.4}, {-1.0, 1.8, 0.008}, 0.011},
 };
-static float a[16][16] __attribute__((aligned(16))), b[16][16] __attribute__((aligned(16))), c[16][16] __attribute__((aligned(16)));
+static float a[16][16] __attribute__((aligned(16))), b[16][16] __attribute__((aligned(16))),
+    c[16][16] __attribute__((aligned(16)));
 
 static double square_root(double x)
 {
