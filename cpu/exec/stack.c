@@ -156,7 +156,8 @@ static HANDLER(enter_any)
 {
     v->current = u;
     unsigned bytes = u->x, level = u->s & 31;
-    uint64_t mask = stack_mask(v), sp = v->s.gpr[RSP], bp = v->s.gpr[RBP], at = (sp - bytes) & mask, frame_pointer = at;
+    uint64_t mask = stack_mask(v), sp = v->s.gpr[RSP], bp = v->s.gpr[RBP], at = (sp - bytes) & mask;
+    uint64_t frame_pointer = (sp & ~mask) | at; /* all of ESP, even where only SP counts */
     for (unsigned i = 1; i < level; i++) {
         vp_load(v, segment_linear(v, SEG_SS, (bp - bytes * i) & mask, bytes, ACCESS_READ), bytes);
     }

@@ -3,10 +3,11 @@
 work=$house/build/bench
 orrery=$(realpath -m "${ORRERY:-$house/build/release/orrery}")
 : "${KERNEL:=$house/images/linux/cloud/vmlinuz}" "${INITRD:=$house/images/linux/initramfs.cpio}"
-cpu_limit_seconds=300
+cpu_limit_seconds=120
 
-# Model v2 as far as this QEMU's TCG has it: no PCID, INVPCID, RDSEED, x2APIC or TSC deadline.
-qemu_cpu=qemu64,-svm,+ssse3,+sse4.1,+sse4.2,+popcnt,+rdtscp,+pdpe1gb,+fsgsbase,+smep,+smap,+umip,+xsave,+arat,+monitor,+rdrand
+# Model v2 as far as this QEMU's TCG has it: no PCID, INVPCID, RDSEED, x2APIC or TSC deadline. (On qemu64 with the same features the
+# cloud kernel does not get past its CPU bugs under -icount sleep=off within 300 s.)
+qemu_cpu=Nehalem,-vme,+rdtscp,+pdpe1gb,+fsgsbase,+smep,+smap,+umip,+xsave,+arat,+monitor,+rdrand
 boot_cmdline='console=ttyS0,115200 nokaslr mitigations=off no5lvl panic=-1 rdinit=/bin/busybox -- poweroff -f'
 
 build_tools() {

@@ -1,12 +1,11 @@
-/* Fuzzer of the processor (libFuzzer): any code, in any mode, from damaged tables and registers. What must hold: no crash, no hang, no
- * undefined behaviour; and the run in slices, on small host caches that are emptied all the time, ends in the same state.
- * input: byte 0: bits 0-2 mode, bit 3 vendor, bit 4 policy `stalest`, bit 5 handlers go on in the code, bit 6 more features on in CR4
- *        byte 1: longest slice; byte 2: number of patches
- *        patches of 10 bytes: 2 bytes place, 8 bytes value: below 0x8000 eight bytes of memory (place * 8), above of the registers
- *        the rest: code of both rings */
+/* Fuzzer of the processor (libFuzzer): any code, in any mode, from damaged tables and registers. What must hold: no crash, no
+ * hang, no undefined behaviour; and the run in slices, on small host caches that are emptied all the time, ends in the same
+ * state. input: byte 0: bits 0-2 mode, bit 3 vendor, bit 4 policy `stalest`, bit 5 handlers go on in the code, bit 6 more
+ * features on in CR4 byte 1: longest slice; byte 2: number of patches patches of 10 bytes: 2 bytes place, 8 bytes value: below
+ * 0x8000 eight bytes of memory (place * 8), above of the registers the rest: code of both rings */
 #include "tests/unit/cpu_system_fixture.h"
 
-enum { HEAD_BYTES = 3, PATCH_BYTES = 10, CODE_MAX = 2048, CYCLES = 4000, REGISTER_PATCH = 0x8000 };
+enum { HEAD_BYTES = 3, PATCH_BYTES = 10, CODE_MAX = 2048, CYCLES = 600, REGISTER_PATCH = 0x8000 };
 /* Of vp_state, what is plain numbers (a bool may not hold anything else). */
 enum { PATCHABLE = offsetof(struct vp_state, activity) - 8 };
 
@@ -115,12 +114,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     config.policy = data[0] & 0x10 ? TRANSLATE_STALEST : TRANSLATE_FRESH;
     GUEST whole = guest_twin(&base, &config, NULL);
     config.host_tlb_entries = 4;
-    config.host_cache_flush_every = 3;
+    config.host_cache_flush_every = 7;
     GUEST sliced = guest_twin(&base, &config, NULL);
     struct end a = run(&whole, 0), b = run(&sliced, 1 + data[1] % 16);
     if (getenv("FUZZ_SAY") != NULL) {
-        fprintf(stderr, "whole: stop %d at cycle %lu after %lu instructions; sliced: stop %d at cycle %lu after %lu\n", a.stop, a.now,
-                a.instructions, b.stop, b.now, b.instructions);
+        fprintf(stderr, "whole: stop %d at cycle %lu after %lu instructions; sliced: stop %d at cycle %lu after %lu\n", a.stop,
+                a.now, a.instructions, b.stop, b.now, b.instructions);
     }
     cr_assert(a.now == b.now && a.instructions == b.instructions && a.stop == b.stop);
     cr_assert(a.state.low == b.state.low && a.state.high == b.state.high);

@@ -1,6 +1,6 @@
-/* Fuzzer of the decoder (libFuzzer): the input is code, read in each of the three modes. What must hold: no crash; a length of 1 to 15
- * bytes that are there; the same answer twice, and from exactly the bytes of the instruction; with one byte less no instruction;
- * and of blocks: at most what was asked for, the same twice, all bytes within the page. */
+/* Fuzzer of the decoder (libFuzzer): the input is code, read in each of the three modes. What must hold: no crash; a length of
+ * 1 to 15 bytes that are there; the same answer twice, and from exactly the bytes of the instruction; with one byte less no
+ * instruction; and of blocks: at most what was asked for, the same twice, all bytes within the page. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,13 +13,17 @@ enum { BLOCK_BYTES = sizeof(struct block) + BLOCK_UOPS_MAX * sizeof(struct uop) 
 static bool insn_equal(const struct insn *a, const struct insn *b)
 {
     bool head = a->mnemonic == b->mnemonic && a->isa_set == b->isa_set && a->length == b->length && a->mode == b->mode &&
-                a->operand_bytes == b->operand_bytes && a->address_bytes == b->address_bytes && a->stack_bytes == b->stack_bytes &&
-                a->lock == b->lock && a->rep == b->rep && a->repne == b->repne && a->has_mem == b->has_mem && a->operands == b->operands;
+                a->operand_bytes == b->operand_bytes && a->address_bytes == b->address_bytes &&
+                a->stack_bytes == b->stack_bytes && a->lock == b->lock && a->rep == b->rep && a->repne == b->repne &&
+                a->has_mem == b->has_mem && a->operands == b->operands;
     bool mem = a->mem.base == b->mem.base && a->mem.index == b->mem.index && a->mem.scale_log2 == b->mem.scale_log2 &&
-               a->mem.segment == b->mem.segment && a->mem.segment_override == b->mem.segment_override && a->mem.disp == b->mem.disp;
-    bool tail = a->imm == b->imm && a->imm2 == b->imm2 && a->opcode == b->opcode && a->modrm == b->modrm && a->opcode_map == b->opcode_map;
+               a->mem.segment == b->mem.segment && a->mem.segment_override == b->mem.segment_override &&
+               a->mem.disp == b->mem.disp;
+    bool tail = a->imm == b->imm && a->imm2 == b->imm2 && a->opcode == b->opcode && a->modrm == b->modrm &&
+                a->opcode_map == b->opcode_map;
     for (unsigned i = 0; i < a->operands && i < ARRAY_COUNT(a->op); i++) {
-        tail &= a->op[i].kind == b->op[i].kind && a->op[i].bytes == b->op[i].bytes && a->op[i].reg == b->op[i].reg && a->op[i].high == b->op[i].high;
+        tail &= a->op[i].kind == b->op[i].kind && a->op[i].bytes == b->op[i].bytes && a->op[i].reg == b->op[i].reg &&
+                a->op[i].high == b->op[i].high;
     }
     return head && mem && tail;
 }
@@ -59,7 +63,8 @@ static void block_try(struct cpu *c, const uint8_t *bytes, unsigned count, enum 
     cr_assert(a->insns >= 1 && a->insns <= max_insns && a->uops <= BLOCK_UOPS_MAX && a->bytes <= count);
     cr_assert(a->insns == b->insns && a->uops == b->uops && a->cost == b->cost && a->bytes == b->bytes && a->exits == b->exits);
     for (unsigned i = 0; i < a->uops; i++) {
-        cr_assert(a->u[i].fn != NULL && a->u[i].fn == b->u[i].fn && a->u[i].offset == b->u[i].offset && a->u[i].disp == b->u[i].disp);
+        cr_assert(a->u[i].fn != NULL && a->u[i].fn == b->u[i].fn && a->u[i].offset == b->u[i].offset &&
+                  a->u[i].disp == b->u[i].disp);
     }
 }
 

@@ -161,6 +161,7 @@ const struct integer_row integer_rows[] = {
     {"pop", 0, 0x8f, STACK_RM, 0, WIDE, ALL},
     {"pusha", 0, 0x60, STACK, 0, W16 | W32, ALL, 0, IN_LEGACY},
     {"popa", 0, 0x61, STACK, 0, W16 | W32, ALL, 0, IN_LEGACY},
+    {"pushf", 0, 0x9c, STACK, 0, W16 | W32, ALL, 0, IN_LEGACY}, /* the host has IF set */
     {"popf", 0, 0x9d, POPF_FORM, 0, WIDE, ALL | RFLAGS_DF},
     {"leave", 0, 0xc9, LEAVE_FORM, 0, WIDE, ALL},
     {"enter", 0, 0xc8, ENTER_FORM, 0, WIDE, ALL},
@@ -357,6 +358,7 @@ static void put_address32(struct builder *b, unsigned field, uint64_t linear, un
 {
     const struct operands *o = &b->o;
     if (o->mode == HOW_RIP) {
+        b->c->rip_relative = true;
         put(b, field | 5, 1);
         put(b, linear - (b->p->code + b->c->length + 4 + trailing), 4);
         return;

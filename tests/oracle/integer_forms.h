@@ -42,6 +42,7 @@ struct integer_case {
     unsigned length;
     uint64_t flags;   /* defined ones */
     uint64_t address; /* linear, of 16 bytes within the data that deserve fresh values */
+    bool rip_relative;
 };
 
 bool integer_exists(const struct integer_row *r, const struct place *p, unsigned width);

@@ -558,7 +558,7 @@ static void pair_state(struct guest *g, const struct trial *first, const struct 
     trial_state(g, first, &g->s);
     g->s.rip = CODE0;
     g->s.gpr[RSI] = g->s.gpr[RBX] + RETURN_INSN;
-    g->s.gpr[RAX] = 0xf4; /* what a write leaves is a HLT again */
+    g->s.gpr[RAX] = 0xf4;       /* what a write leaves is a HLT again */
     g->s.gpr[RCX] = 0xc0000080; /* EFER */
     g->s.gpr[RDX] = 0;
     g->s.gpr[RDI] = change == CHANGE_WP    ? after.cr0

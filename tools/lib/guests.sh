@@ -15,7 +15,8 @@ boot() {
 
 measure() { # RESULT
     local file=$results/$1.json
-    say "$(json_value digest "$file"), $(json_value instructions "$file") instructions, $(json_value cpu_seconds "$file") s of CPU"
+    printf '%s, %s instructions, %.1f s of CPU\n' "$(json_value digest "$file")" "$(json_value instructions "$file")" \
+        "$(json_value cpu_seconds "$file")"
 }
 
 # same RESULT RESULT: two runs ended alike and their digest chains are equal, link by link.

@@ -9,37 +9,40 @@ steps=0
 passed=0
 failed=0
 last_log= # of the latest step
+last_outcome=0
 last_measure=
 last_seconds=0
 
-# step NAME COMMAND...: counts one. Returns the command's success.
+# step NAME COMMAND...: counts one. Never write `step ... ||`, nor put it behind `if`: bash would then let the command run on past
+# its failures. $last_outcome tells.
 step() {
-    local name=$1 began=$SECONDS outcome=0
+    local name=$1 began=$SECONDS
     shift
     steps=$((steps + 1))
     last_log=$(printf '%s/%02d-%s.log' "$logs" $steps "$(tr -cs 'A-Za-z0-9\n' - <<<"$name")")
-    # A function runs in a subshell of its own, where any failing command ends it (a condition here would switch that off).
     set +e
-    (set -e; "$@") >"$last_log" 2>&1
-    outcome=$?
+    (
+        set -e
+        "$@"
+    ) >"$last_log" 2>&1
+    last_outcome=$?
     set -e
     last_seconds=$((SECONDS - began))
     last_measure=$(tail -n 1 "$last_log" | cut -c 1-120)
-    if [ $outcome = 0 ]; then
+    if [ $last_outcome = 0 ]; then
         passed=$((passed + 1))
         say "ok $steps - $name ($last_seconds s): $last_measure"
     else
         failed=$((failed + 1))
-        say "not ok $steps - $name ($last_seconds s), exit $outcome; the end of ${last_log#"$house"/}:"
+        say "not ok $steps - $name ($last_seconds s), exit $last_outcome; the end of ${last_log#"$house"/}:"
         tail -n 15 "$last_log" | cut -c 1-200 | sed 's/^/    /'
     fi
-    return $outcome
 }
 
 # step_of_tests NAME COMMAND...: for a ctest run, which counts each of its tests. One that ran none has failed.
 step_of_tests() {
-    local ran lost
-    step "$@" || true
+    local ran=0 lost=0
+    step "$@"
     read -r lost ran < <(sed -n 's/.* tests passed, \([0-9]*\) tests* failed out of \([0-9]*\)$/\1 \2/p' "$last_log" | tail -n 1) || true
     if [ "${ran:-0}" -gt 0 ]; then
         if [ "$lost" = 0 ]; then
