@@ -82,8 +82,9 @@ struct insn_row {
 /* One table for each family, all listed in decode.c. */
 #define INSN_FAMILIES(X)                                                                                                       \
     X(move)                                                                                                                    \
-    X(stack) X(alu) X(shift) X(muldiv) X(bit) X(control) X(string) X(system) X(segments) X(interrupt) X(fast_call) X(flags)    \
-        X(io) X(sse) X(sse_convert) X(sse_int) X(sse_move) X(sse_shuffle) X(sse42) X(mmx) X(x87) X(fxsave)
+    X(stack)                                                                                                                   \
+    X(alu) X(shift) X(muldiv) X(bit) X(control) X(string) X(system) X(segments) X(interrupt) X(fast_call) X(flags) X(io)       \
+        X(sse) X(sse_convert) X(sse_int) X(sse_move) X(sse_shuffle) X(sse42) X(mmx) X(x87) X(fxsave)
 #define X(family)                                                                                                              \
     extern const struct insn_row family##_rows[];                                                                              \
     extern const size_t family##_row_count;

@@ -150,8 +150,8 @@ static bool emit_leave(struct emit *e, const struct insn *in, const void *argume
     return true;
 }
 
-/* SDM 2A ENTER: everything that will be read or written is probed before anything changes. The outer frames' pointers may lie where this
- * instruction itself has just pushed: so they are read one by one between the pushes. */
+/* SDM 2A ENTER: everything that will be read or written is probed before anything changes. The outer frames' pointers may lie
+ * where this instruction itself has just pushed: so they are read one by one between the pushes. */
 static HANDLER(enter_any)
 {
     v->current = u;
@@ -168,7 +168,8 @@ static HANDLER(enter_any)
     vp_probe_write(v, segment_linear(v, SEG_SS, end, bytes, ACCESS_WRITE), 1);
     vp_store(v, segment_linear(v, SEG_SS, at, bytes, ACCESS_WRITE), bytes, bp);
     for (unsigned i = 1; i <= level; i++) {
-        uint64_t outer = i == level ? frame_pointer : vp_load(v, segment_linear(v, SEG_SS, (bp - bytes * i) & mask, bytes, ACCESS_READ), bytes);
+        uint64_t outer = i == level ? frame_pointer
+                                    : vp_load(v, segment_linear(v, SEG_SS, (bp - bytes * i) & mask, bytes, ACCESS_READ), bytes);
         at = (at - bytes) & mask;
         vp_store(v, segment_linear(v, SEG_SS, at, bytes, ACCESS_WRITE), bytes, outer);
     }

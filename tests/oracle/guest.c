@@ -144,6 +144,7 @@ struct vp_state *guest_start(struct guest *g)
 void guest_code(struct guest *g, const uint8_t *code, unsigned count)
 {
     put(g, CODE_AT + (NATIVE_CODE & PAGE_OFFSET_MASK), code, count);
+    put(g, CODE_AT + (NATIVE_CODE & PAGE_OFFSET_MASK) + count, "\xf4", 1); /* a HLT: what once stood behind is not decoded */
     g->count = count;
 }
 

@@ -126,6 +126,7 @@ void legacy_guest_destroy(struct legacy_guest *g)
 void legacy_guest_code(struct legacy_guest *g, const uint8_t *code, unsigned count)
 {
     put(g, LEGACY_CODE, code, count);
+    put(g, LEGACY_CODE + count, "\xf4", 1); /* a HLT: what once stood behind is not decoded */
     g->count = count;
 }
 void legacy_guest_data_write(struct legacy_guest *g, const uint8_t *from)
@@ -138,8 +139,8 @@ void legacy_guest_data_read(const struct legacy_guest *g, uint8_t *to)
     memory_read(g->machine->memory, gpa(LEGACY_DATA), to, NATIVE_DATA_BYTES);
 }
 
-/* The state arrived at a handler: undo the delivery (SDM 3A §6.12.1, §20.1.4). No tested exception has an error code but #GP and #SS
- * of protected mode, which the cases avoid: they show as an absurd RIP. */
+/* The state arrived at a handler: undo the delivery (SDM 3A §6.12.1, §20.1.4). No tested exception has an error code but #GP
+ * and #SS of protected mode, which the cases avoid: they show as an absurd RIP. */
 static int undo_delivery(struct legacy_guest *g, struct vp_state *s)
 {
     int vector = (int)(s->rip - HANDLERS_AT) / HANDLER_BYTES;

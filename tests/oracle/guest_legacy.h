@@ -1,7 +1,7 @@
-/* Our processor outside long mode, for what neither the host's can show nor guest.h does: one VP in real mode, or in 32-bit protected
- * mode at CPL 3, without paging; the segments have the bases of a `struct place`. As in guest.h, an exception is a vector and the
- * state at the faulting instruction: in protected mode the handlers' stack is another, in real mode what the delivery pushed is taken
- * back.
+/* Our processor outside long mode, for what neither the host's can show nor guest.h does: one VP in real mode, or in 32-bit
+ * protected mode at CPL 3, without paging; the segments have the bases of a `struct place`. As in guest.h, an exception is a
+ * vector and the state at the faulting instruction: in protected mode the handlers' stack is another, in real mode what the
+ * delivery pushed is taken back.
  */
 #ifndef ORRERY_TESTS_ORACLE_GUEST_LEGACY_H
 #define ORRERY_TESTS_ORACLE_GUEST_LEGACY_H

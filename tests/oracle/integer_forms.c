@@ -15,15 +15,15 @@ enum kind {
     RM_R_IMM8, /* r/m, r, imm8: SHLD */
     R_RM_IMM,  /* IMUL three operands */
     R_RM_IMM8,
-    M_ONLY,    /* m */
-    R_M,       /* r, m: LEA, BOUND */
-    BT_RM_R,   /* r/m, r: the register reaches beyond the operand */
+    M_ONLY,  /* m */
+    R_M,     /* r, m: LEA, BOUND */
+    BT_RM_R, /* r/m, r: the register reaches beyond the operand */
     STACK_RM,
     LAST_MODRM = STACK_RM,
     /* Without. */
-    A_IMM,     /* accumulator, imm */
-    R_IMM,     /* B0+r, B8+r: a full immediate */
-    PLUS_R,    /* opcode + register */
+    A_IMM,  /* accumulator, imm */
+    R_IMM,  /* B0+r, B8+r: a full immediate */
+    PLUS_R, /* opcode + register */
     NONE,
     IMM8_ONLY, /* AAM, AAD */
     MOFFS,     /* accumulator and an address in the instruction */
@@ -38,9 +38,9 @@ enum kind {
     STACK_IMM32,
     ENTER_FORM,
     LEAVE_FORM,
-    JUMP8,     /* over one INC eAX, or not */
+    JUMP8, /* over one INC eAX, or not */
     JUMP_NEAR,
-    JUMP_R,    /* through a register */
+    JUMP_R, /* through a register */
     CALL_NEXT,
     RET_NEXT,
 };
@@ -48,18 +48,33 @@ enum { W8 = 1, W16 = 2, W32 = 4, W64 = 8, WALL = 15, WIDE = 14, WNONE = 16 };
 enum { LOGIC = ALL & ~AF, CARRY_OVERFLOW = CF | OF, SCAN = ZF, BIT = CF | ZF, DECIMAL = SF | ZF | PF };
 enum { DEFAULT_SEGMENT = SEGMENTS };
 
-#define ALU(name, base, digit, fl)                                                                                            \
-    {name, 0, base, RM_R, 0, WALL, fl}, {name, 0, (base) + 2, R_RM, 0, WALL, fl}, {name, 0, (base) + 4, A_IMM, 0, WALL, fl},  \
-        {name, 0, 0x80, RM_IMM, digit, WALL, fl}, {name, 0, 0x83, RM_IMM8, digit, WIDE, fl}
-#define SHIFT(name, digit, fl)                                                                                                \
-    {name, 0, 0xd0, RM, digit, WALL, fl}, {name, 0, 0xd2, RM, digit, WALL, fl}, {name, 0, 0xc0, RM_IMM8, digit, WALL, fl}
-#define BITS(name, op, digit) {name, 0x0f, op, BT_RM_R, 0, WIDE, BIT}, {name, 0x0f, 0xba, RM_IMM8, digit, WIDE, BIT}
-#define STRINGS(name, op)                                                                                                     \
-    {name, 0, op, STRING, 0, WALL, ALL}, {"rep " name, 0, op, REP_STRING, 0, WALL, ALL},                                      \
-        {"repne " name, 0, op, REPNE_STRING, 0, WALL, ALL}
-#define CC(n)                                                                                                                 \
-    {"jcc", 0, 0x70 + (n), JUMP8, 0, WNONE, ALL}, {"jcc near", 0x0f, 0x80 + (n), JUMP_NEAR, 0, WNONE, ALL},                   \
-        {"setcc", 0x0f, 0x90 + (n), RM, 0, W8, ALL}, {"cmovcc", 0x0f, 0x40 + (n), R_RM, 0, WIDE, ALL}
+#define ALU(name, base, digit, fl)                                                                                             \
+    {name, 0, base, RM_R, 0, WALL, fl}, {name, 0, (base) + 2, R_RM, 0, WALL, fl}, {name, 0, (base) + 4, A_IMM, 0, WALL, fl},   \
+        {name, 0, 0x80, RM_IMM, digit, WALL, fl},                                                                              \
+    {                                                                                                                          \
+        name, 0, 0x83, RM_IMM8, digit, WIDE, fl                                                                                \
+    }
+#define SHIFT(name, digit, fl)                                                                                                 \
+    {name, 0, 0xd0, RM, digit, WALL, fl}, {name, 0, 0xd2, RM, digit, WALL, fl},                                                \
+    {                                                                                                                          \
+        name, 0, 0xc0, RM_IMM8, digit, WALL, fl                                                                                \
+    }
+#define BITS(name, op, digit)                                                                                                  \
+    {name, 0x0f, op, BT_RM_R, 0, WIDE, BIT},                                                                                   \
+    {                                                                                                                          \
+        name, 0x0f, 0xba, RM_IMM8, digit, WIDE, BIT                                                                            \
+    }
+#define STRINGS(name, op)                                                                                                      \
+    {name, 0, op, STRING, 0, WALL, ALL}, {"rep " name, 0, op, REP_STRING, 0, WALL, ALL},                                       \
+    {                                                                                                                          \
+        "repne " name, 0, op, REPNE_STRING, 0, WALL, ALL                                                                       \
+    }
+#define CC(n)                                                                                                                  \
+    {"jcc", 0, 0x70 + (n), JUMP8, 0, WNONE, ALL}, {"jcc near", 0x0f, 0x80 + (n), JUMP_NEAR, 0, WNONE, ALL},                    \
+        {"setcc", 0x0f, 0x90 + (n), RM, 0, W8, ALL},                                                                           \
+    {                                                                                                                          \
+        "cmovcc", 0x0f, 0x40 + (n), R_RM, 0, WIDE, ALL                                                                         \
+    }
 
 /* Flags: SDM 2A-2D, "Flags Affected" of each instruction. */
 const struct integer_row integer_rows[] = {
@@ -234,8 +249,8 @@ bool integer_has_register(const struct integer_row *r)
 
 struct operands {
     bool memory, rex;
-    unsigned reg, rm;    /* register numbers; 8-bit: 4-7 without REX are AH .. BH */
-    unsigned mode;       /* of memory, 32- and 64-bit addresses: enum how */
+    unsigned reg, rm; /* register numbers; 8-bit: 4-7 without REX are AH .. BH */
+    unsigned mode;    /* of memory, 32- and 64-bit addresses: enum how */
     unsigned base, index, scale;
     unsigned rm16, mod16; /* of memory, 16-bit addresses */
     unsigned address_bits;
@@ -385,7 +400,9 @@ static void put_address32(struct builder *b, unsigned field, uint64_t linear, un
     if (mod == 0 && (o->base & 7) == RBP) {
         mod = 1;
     }
-    int32_t disp = mod == 0 ? 0 : mod == 1 ? (int8_t)dice_roll(b->d) : (int32_t)dice_roll(b->d) >> (dice_below(b->d, 2) ? 0 : 8);
+    int32_t disp = mod == 0   ? 0
+                   : mod == 1 ? (int8_t)dice_roll(b->d)
+                              : (int32_t)dice_roll(b->d) >> (dice_below(b->d, 2) ? 0 : 8);
     uint64_t value = offset_in(b, o->base == RSP || o->base == RBP ? SEG_SS : SEG_DS, linear) - (uint64_t)(int64_t)disp;
     bool sib = indexed || (o->base & 7) == RSP;
     put(b, mod << 6 | field | (sib ? 4 : (o->base & 7)), 1);
@@ -398,8 +415,14 @@ static void put_address32(struct builder *b, unsigned field, uint64_t linear, un
 
 static bool address_uses(const struct builder *b, unsigned reg)
 {
-    static const uint8_t used16[8] = {1 << RBX | 1 << RSI, 1 << RBX | 1 << RDI, 1 << RBP | 1 << RSI, 1 << RBP | 1 << RDI,
-                                      1 << RSI, 1 << RDI, 1 << RBP, 1 << RBX};
+    static const uint8_t used16[8] = {1 << RBX | 1 << RSI,
+                                      1 << RBX | 1 << RDI,
+                                      1 << RBP | 1 << RSI,
+                                      1 << RBP | 1 << RDI,
+                                      1 << RSI,
+                                      1 << RDI,
+                                      1 << RBP,
+                                      1 << RBX};
     const struct operands *o = &b->o;
     if (!o->memory) {
         return false;
@@ -407,7 +430,8 @@ static bool address_uses(const struct builder *b, unsigned reg)
     if (o->address_bits == 16) {
         return reg < 8 && (used16[o->rm16] >> reg & 1);
     }
-    return (o->mode <= HOW_INDEXED && o->base == reg) || ((o->mode == HOW_INDEXED || o->mode == HOW_INDEX_ONLY) && o->index == reg);
+    return (o->mode <= HOW_INDEXED && o->base == reg) ||
+           ((o->mode == HOW_INDEXED || o->mode == HOW_INDEX_ONLY) && o->index == reg);
 }
 
 static void put_modrm(struct builder *b, unsigned reg, uint64_t linear, unsigned trailing)

@@ -1,8 +1,10 @@
-/* The general-purpose instructions as data: every opcode, and for each the operand forms and widths that a mode gives it; and random
- * cases of a form for any of the three code sizes. Both integer oracles draw from here, so neither can forget what the other knows.
+/* The general-purpose instructions as data: every opcode, and for each the operand forms and widths that a mode gives it; and
+ * random cases of a form for any of the three code sizes. Both integer oracles draw from here, so neither can forget what the
+ * other knows.
  *
- * A row is an opcode as the SDM's opcode map has it; its forms follow from its kind: register and memory (every way of addressing,
- * page ends included), each width, each immediate. Which flags count is the SDM's word, by row and, for shifts, by count.
+ * A row is an opcode as the SDM's opcode map has it; its forms follow from its kind: register and memory (every way of
+ * addressing, page ends included), each width, each immediate. Which flags count is the SDM's word, by row and, for shifts, by
+ * count.
  *
  * Left out: segment loads and far transfers (LES to LSS, POP DS, far CALL), INT and IRET, I/O, and all that is privileged.
  */
@@ -13,7 +15,8 @@
 #include "tests/oracle/forms.h"
 #include "tests/oracle/native.h"
 
-/* Where a case runs. `data` is linear; each segment's base lies below it, near enough for 16 bits of offset unless `bits` is 64. */
+/* Where a case runs. `data` is linear; each segment's base lies below it, near enough for 16 bits of offset unless `bits`
+ * is 64. */
 struct place {
     unsigned bits;       /* 64, 32, 16: code, and with it the stack */
     bool real;           /* real mode: CS is writable, ARPL does not exist */
@@ -48,7 +51,8 @@ struct integer_case {
 bool integer_exists(const struct integer_row *r, const struct place *p, unsigned width);
 bool integer_has_memory(const struct integer_row *r);
 bool integer_has_register(const struct integer_row *r);
-/* Writes the bytes of a random case, and the registers that its addresses need over `in`; false when this combination means nothing.
+/* Writes the bytes of a random case, and the registers that its addresses need over `in`; false when this combination means
+ * nothing.
  */
 bool integer_build(const struct integer_row *r, const struct place *p, unsigned width, bool memory, struct dice *d,
                    struct native_state *in, struct integer_case *c);

@@ -14,6 +14,7 @@
 #include <strings.h>
 
 #include "cpu/insn.h"
+#include "tests/oracle/report.h"
 #include "tests/oracle/trial.h"
 
 enum { FORMS_MAX = 64, SHOWN_MISMATCHES = 3, REENCODE_EVERY = 8, UNMASKED_PART = 2 };
@@ -23,8 +24,7 @@ struct oracle {
     unsigned cases;
     bool intel; /* the model's vendor */
     uint64_t seed;
-    unsigned forms, skipped;
-    uint64_t total, mismatches;
+    struct report report;
 };
 
 /* What the host has of an instruction set; NULL: not one of ours. */
@@ -147,15 +147,12 @@ static void run_form(struct oracle *o, const struct form *f)
     static struct trial t;
     form_text(f, text, sizeof text);
     if (f->mnemonic == ZYDIS_MNEMONIC_CVTPI2PS && form_has_memory(f) && o->intel != host_is_intel()) {
-        printf(
-            "%-36s excluded: an MMX instruction on Intel processors only (SDM 2A CVTPI2PS), and the host is another vendor's\n",
-            text);
-        o->skipped++;
+        report_exclusion(&o->report, "64-bit", text, "nobody",
+                         "an MMX instruction on Intel processors only (SDM 2A CVTPI2PS), and the host is another vendor's");
         return;
     }
     if (!host_has(f->isa_set)) {
-        printf("%-36s skipped: the host lacks %s\n", text, feature_name(f->isa_set));
-        o->skipped++;
+        report_exclusion(&o->report, feature_name(f->isa_set), text, "nobody", "the host lacks the instruction set");
         return;
     }
     uint64_t seed_of_code = 0, address = NATIVE_DATA;
@@ -191,11 +188,7 @@ static void run_form(struct oracle *o, const struct form *f)
             trial_print(&t, what, address);
         }
     }
-    printf("%-36s %-7s %6u cases %6u faults %6u mismatches%s\n", text, feature_name(f->isa_set), cases, faults, bad,
-           is_approximation(f) ? "  (results held to the SDM's bound)" : "");
-    o->forms++;
-    o->total += cases;
-    o->mismatches += bad;
+    report_row(&o->report, feature_name(f->isa_set), text, 1, cases, faults, bad);
 }
 
 /* Encodings that the encoder never chooses. */
@@ -249,20 +242,20 @@ static void run_rows(struct oracle *o, const struct insn_row *rows, size_t count
                     run_form(o, &f);
                 } else {
                     printf("a raw form of %s is not one\n", ZydisMnemonicGetString((ZydisMnemonic)rows[i].mnemonic));
-                    o->mismatches++;
+                    o->report.mismatches++;
                 }
             }
         }
         if (ours == 0) {
             printf("%s: no form found\n", ZydisMnemonicGetString((ZydisMnemonic)rows[i].mnemonic));
-            o->mismatches++;
+            o->report.mismatches++;
         }
     }
 }
 
 int main(int argc, char **argv)
 {
-    struct oracle o = {.cases = 2000, .seed = 1};
+    struct oracle o = {.report.oracle = "sse", .cases = 2000, .seed = 1};
     enum cpu_vendor vendor = VENDOR_AMD;
     int first = 1;
     for (; first + 1 < argc && argv[first][0] == '-'; first += 2) {
@@ -292,9 +285,10 @@ int main(int argc, char **argv)
     RUN(sse_shuffle);
     RUN(sse42);
     RUN(mmx);
-    printf("%u forms, %llu cases, %llu mismatches, %u forms skipped\n", o.forms, (unsigned long long)o.total,
-           (unsigned long long)o.mismatches, o.skipped);
+    report_exclusion(
+        &o.report, "sse", "RCPxx, RSQRTxx to the bit", "nobody",
+        "approximations: ours are held to the SDM's bound of the relative error, 1.5 * 2^-12 (SDM 2B RCPPS, RSQRTPS)");
     native_close();
     guest_destroy(o.guest);
-    return o.mismatches != 0 || o.forms == 0;
+    return report_sum(&o.report);
 }

@@ -1,6 +1,6 @@
-/* A second opinion on the instructions that user programs use: unicorn against our processor, in 64-bit mode (general-purpose and
- * SSE), 32-bit protected mode and real mode. The last two are out of the native oracle's reach: decimal adjust, PUSHA, 16-bit
- * addressing, operand and address prefixes seen from the other side, segment bases and overrides.
+/* A second opinion on the instructions that user programs use: unicorn against our processor, in 64-bit mode (general-purpose
+ * and SSE), 32-bit protected mode and real mode. The last two are out of the native oracle's reach: decimal adjust, PUSHA,
+ * 16-bit addressing, operand and address prefixes seen from the other side, segment bases and overrides.
  *
  *     oracle_unicorn [--cases N] [--seed S] [--only NAME]
  *
@@ -74,13 +74,15 @@ const char *duel_difference(const struct duel *t, struct arena *a, uint64_t flag
 
 static void print_state(const char *who, const struct native_state *in, const struct native_state *s, int vector)
 {
-    printf("      %-7s vector %d flags %03x rip %llx\n", who, vector, (unsigned)(s->rflags & 0xfff), (unsigned long long)s->rip);
+    printf("      %-7s vector %d flags %03x rip %llx\n", who, vector, (unsigned)(s->rflags & 0xfff),
+           (unsigned long long)s->rip);
     for (unsigned i = 0; i < 16; i++) {
         if (s == in ? s->gpr[i] != 0 : s->gpr[i] != in->gpr[i]) {
             printf("        gpr%-2u %016llx\n", i, (unsigned long long)s->gpr[i]);
         }
         if (s->fx.xmm[i][0] != in->fx.xmm[i][0] || s->fx.xmm[i][1] != in->fx.xmm[i][1]) {
-            printf("        xmm%-2u %016llx %016llx\n", i, (unsigned long long)s->fx.xmm[i][1], (unsigned long long)s->fx.xmm[i][0]);
+            printf("        xmm%-2u %016llx %016llx\n", i, (unsigned long long)s->fx.xmm[i][1],
+                   (unsigned long long)s->fx.xmm[i][0]);
         }
     }
 }
@@ -98,8 +100,8 @@ void duel_print(const struct duel *t, struct arena *a, const char *what)
     unsigned shown = 0;
     for (unsigned i = 0; i < NATIVE_DATA_BYTES && shown < 16; i++) {
         if (theirs[i] != t->memory_ours[i]) {
-            printf("        [%llx] in %02x unicorn %02x ours %02x\n", (unsigned long long)a->place->data + i, t->memory_in[i], theirs[i],
-                   t->memory_ours[i]);
+            printf("        [%llx] in %02x unicorn %02x ours %02x\n", (unsigned long long)a->place->data + i, t->memory_in[i],
+                   theirs[i], t->memory_ours[i]);
             shown++;
         }
     }
@@ -110,19 +112,20 @@ void duel_print(const struct duel *t, struct arena *a, const char *what)
 enum treatment {
     SKIP_ROW,
     SKIP_RIP_RELATIVE,
-    LOW_HALVES,  /* of GPRs are compared */
-    SAME_UPPER,  /* ESP and EBP begin with the same upper half */
+    LOW_HALVES, /* of GPRs are compared */
+    SAME_UPPER, /* ESP and EBP begin with the same upper half */
 };
 struct exclusion {
     const char *name, *form;
-    unsigned bits, width; /* 0: all */
+    unsigned bits, width;  /* 0: all */
     uint8_t opcode, digit; /* 0: all; digit of `opcode` */
     enum treatment treatment;
     const char *who, *why;
 };
 #define RIP_WHY "it takes the imm8 as if it were not there: RIP-relative is relative to the next instruction (SDM 2A §2.2.1.6)"
-#define SCAN_WHY                                                                                                              \
-    "upper half of r32 when the source is 0: the destination is then undefined (SDM 2A BSF, BSR); ours is the host's, unchanged"
+#define SCAN_WHY                                                                                                               \
+    "upper half of r32 when the source is 0: the destination is then undefined (SDM 2A BSF, BSR); ours is the host's, "        \
+    "unchanged"
 static const struct exclusion exclusions[] = {
     {"test", "TEST r/m, imm by F6 /1, F7 /1", 0, 0, 0xf6, 1, SKIP_ROW, "unicorn",
      "#UD; the SDM's opcode map has no entry, processors do what /0 does (APM 3 table A-6, and the native oracle)"},
@@ -291,6 +294,7 @@ int main(int argc, char **argv)
     }
     report_exclusion(&o.report, "all", "SHLD, SHRD r/m16 by more than 16", "nobody",
                      "a count beyond the operand's size leaves the result undefined (SDM 2B SHLD, SHRD)");
-    report_exclusion(&o.report, "all", "flags", "nobody", "those that \"Flags Affected\" calls undefined are not compared (SDM 2A-2D)");
+    report_exclusion(&o.report, "all", "flags", "nobody",
+                     "those that \"Flags Affected\" calls undefined are not compared (SDM 2A-2D)");
     return report_sum(&o.report);
 }

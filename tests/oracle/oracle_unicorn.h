@@ -17,7 +17,7 @@ struct duel {
     uint8_t code[32];
     unsigned length;
     struct native_state in, theirs, ours;
-    int their_vector, our_vector; /* as guest_run() */
+    int their_vector, our_vector;                                         /* as guest_run() */
     uint8_t memory_in[NATIVE_DATA_BYTES], memory_ours[NATIVE_DATA_BYTES]; /* theirs: unicorn_data() */
 };
 

@@ -1,5 +1,5 @@
-/* Unicorn (QEMU 5.0's translator as a library) under the interface that the oracles give the host's processor and ours: one engine in
- * the mode and with the segments of a `struct place`, at CPL 0; GPRs, flags, XMM and MMX in and out, MXCSR in.
+/* Unicorn (QEMU 5.0's translator as a library) under the interface that the oracles give the host's processor and ours: one
+ * engine in the mode and with the segments of a `struct place`, at CPL 0; GPRs, flags, XMM and MMX in and out, MXCSR in.
  *
  * It checks no segment limits, and knows no alignment faults of SSE; cases must not need them.
  */

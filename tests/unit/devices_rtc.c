@@ -337,6 +337,6 @@ Test(rtc, cmos_tells_firmware_how_much_memory_there_is)
     for (uint8_t i = 0x10; i <= 0x2d; i++) {
         sum += get(r, i);
     }
-    cr_expect_eq(get(r, 0x2e) << 8 | get(r, 0x2f), sum);
+    cr_expect_eq((unsigned)get(r, 0x2e) << 8 | get(r, 0x2f), sum);
     rig_destroy(r);
 }

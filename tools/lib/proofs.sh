@@ -40,7 +40,7 @@ prove_all() {
     local vps vendor name
     : >"$details"
     {
-        say "Full run of $(date -u +%Y-%m-%d), Debian $(cat /etc/debian_version), $(nproc) cores of $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1),"
+        say "Full run of $(date -u +%Y-%m-%d), Debian $(cat /etc/debian_version), $(nproc) cores of $(awk -F ': ' '/^model name/ { print $2; exit }' /proc/cpuinfo),"
         say "$(cat "$linux/cloud/vmlinuz.package"); gcc $(gcc -dumpfullversion), clang $(clang -dumpversion)."
         say
         say "| proof | claim | verdict | measured | s |"

@@ -34,8 +34,12 @@ step() {
         say "ok $steps - $name ($last_seconds s): $last_measure"
     else
         failed=$((failed + 1))
-        say "not ok $steps - $name ($last_seconds s), exit $last_outcome; the end of ${last_log#"$house"/}:"
-        tail -n 15 "$last_log" | cut -c 1-200 | sed 's/^/    /'
+        say "not ok $steps - $name ($last_seconds s), exit $last_outcome; from ${last_log#"$house"/}:"
+        {
+            awk '/error|FAILED|not ok|not met/ && n++ < 10' "$last_log"
+            echo ...
+            tail -n 10 "$last_log"
+        } | cut -c 1-200 | sed 's/^/    /'
     fi
 }
 
