@@ -80,11 +80,12 @@ struct insn_row {
 };
 
 /* One table for each family, all listed in decode.c. */
-#define INSN_FAMILIES(X)                                                                                                       \
-    X(move)                                                                                                                    \
-    X(stack)                                                                                                                   \
-    X(alu) X(shift) X(muldiv) X(bit) X(control) X(string) X(system) X(segments) X(interrupt) X(fast_call) X(flags) X(io)       \
-        X(sse) X(sse_convert) X(sse_int) X(sse_move) X(sse_shuffle) X(sse42) X(mmx) X(x87) X(fxsave)
+/* clang-format off */
+#define INSN_FAMILIES(X) \
+    X(move) X(stack) X(alu) X(shift) X(muldiv) X(bit) X(control) X(string) X(system) X(segments) X(interrupt) \
+    X(fast_call) X(flags) X(io) X(sse) X(sse_convert) X(sse_int) X(sse_move) X(sse_shuffle) X(sse42) X(mmx) X(x87) \
+    X(fxsave)
+/* clang-format on */
 #define X(family)                                                                                                              \
     extern const struct insn_row family##_rows[];                                                                              \
     extern const size_t family##_row_count;
