@@ -65,7 +65,27 @@ prove_all() {
     proof fuzz "decoder, processor, YAML, boot loaders, restored state, hypervisor: ten minutes each" fuzz 600
 
     proof speed "against QEMU icount and bochs; trace points; memory" tests/bench/run
-    say "$(cat "$report")"
+    cat "$report"
+    step "README.md has a row for every proof" readme_has_all
+}
+
+readme_has_all() {
+    diff <(rows "$report") <(rows README.md) || { say "check --publish repeats the table there" && return 1; }
+    say "$(rows "$report" | wc -l) rows"
+}
+
+rows() { # FILE: the proofs of its table
+    sed -n 's/^| \([a-z0-9_.]*\) | .* | .* |$/\1/p' "$1" | grep -v '^proof$'
+}
+
+# The table of the last full run, into README.md between its marks.
+publish() {
+    [ -s "$report" ] || give_up "no full run has written ${report#"$house"/}"
+    awk -v report="$report" '
+        /^<!-- full-report -->$/ { print; while ((getline line < report) > 0) print line; skip = 1 }
+        /^<!-- \/full-report -->$/ { skip = 0 }
+        !skip' README.md >"$results/README.md"
+    cat "$results/README.md" >README.md
 }
 
 oracle_claim() {
