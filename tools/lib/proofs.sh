@@ -52,6 +52,8 @@ prove_all() {
             kernels $vps $vendor
         done
     done
+    proof guest.seabios "Debian's SeaBIOS starts at the reset vector" \
+        build/release/orrery run scenarios/rom/seabios.yaml --quiet --set ROM=/usr/share/seabios/bios.bin
     proof guest.reboot "cloud kernel reboots and comes up again" boot reboot release reboot cloud
 
     proof determinism "chunks, compilers, optimisation, ASan, caches, tracing, save and restore: one digest chain" \
