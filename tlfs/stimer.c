@@ -8,6 +8,9 @@
 
 #include "cpu/lapic.h"
 #include "tlfs/hypervisor.h"
+#include "tlfs/msr.h"
+
+enum { HV_X64_MSR_STIMER0_CONFIG = 0x400000b0 };
 
 enum {
     CONFIG_ENABLE = 1 << 0,
@@ -109,6 +112,17 @@ enum msr_outcome stimer_write_count(struct partition *p, struct hv_vp *vp, unsig
     }
     timer_restart(p, vp, timer);
     return MSR_OK;
+}
+
+/* CONFIG stands at even, COUNT at odd indices. */
+enum msr_outcome write_stimer_config(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t value)
+{
+    return stimer_write_config(p, vp, (msr - HV_X64_MSR_STIMER0_CONFIG) / 2, value);
+}
+
+enum msr_outcome write_stimer_count(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t value)
+{
+    return stimer_write_count(p, vp, (msr - HV_X64_MSR_STIMER0_CONFIG) / 2, value);
 }
 
 void stimers_create(struct partition *p, struct hv_vp *vp)
