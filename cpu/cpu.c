@@ -150,6 +150,14 @@ void vp_set_gpr(struct vcpu *v, unsigned r, uint64_t value)
 {
     v->s.gpr[r] = value;
 }
+xmm_t vp_xmm(const struct vcpu *v, unsigned r)
+{
+    return v->s.xmm[r];
+}
+void vp_set_xmm(struct vcpu *v, unsigned r, xmm_t value)
+{
+    v->s.xmm[r] = value;
+}
 unsigned vp_cpl(const struct vcpu *v)
 {
     return v->s.cpl;

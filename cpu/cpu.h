@@ -84,6 +84,8 @@ void vp_get_state(const struct vcpu *vp, struct vp_state *s);
 bool vp_set_state(struct vcpu *vp, const struct vp_state *s);
 uint64_t vp_gpr(const struct vcpu *vp, unsigned r);
 void vp_set_gpr(struct vcpu *vp, unsigned r, uint64_t value);
+xmm_t vp_xmm(const struct vcpu *vp, unsigned r);
+void vp_set_xmm(struct vcpu *vp, unsigned r, xmm_t value);
 unsigned vp_cpl(const struct vcpu *vp);
 bool vp_in_long_mode(const struct vcpu *vp);  /* EFER.LMA */
 bool vp_in_64bit_mode(const struct vcpu *vp); /* EFER.LMA and CS.L */

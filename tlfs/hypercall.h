@@ -1,10 +1,15 @@
-/* Hypercalls: the control word, the table of calls, status codes. TLFS 6.0b §3, appendices A and B. Private to tlfs/ and its
- * tests. */
+/* Hypercalls: the control word, the table of calls, what a handler is given. TLFS 6.0b §3, appendices A and B. Private to tlfs/
+ * and its tests.
+ *
+ * A row states what the text states of a call: code, editions, caller, privilege, form, sizes. hypercall.c walks the row; the
+ * handlers (calls.h) see only calls that are well-formed, with their input as a snapshot.
+ */
 #ifndef ORRERY_TLFS_HYPERCALL_H
 #define ORRERY_TLFS_HYPERCALL_H
 
 #include "tlfs/profile.h"
 
+/* Appendix B. INSUFFICIENT_BUFFERS is misprinted 0x0033 there; INVALID_VTL_STATE stands in no table. */
 typedef uint16_t hv_status_t;
 enum {
     HV_STATUS_SUCCESS = 0x0000,
@@ -13,6 +18,23 @@ enum {
     HV_STATUS_INVALID_ALIGNMENT = 0x0004,
     HV_STATUS_INVALID_PARAMETER = 0x0005,
     HV_STATUS_ACCESS_DENIED = 0x0006,
+    HV_STATUS_INVALID_PARTITION_STATE = 0x0007,
+    HV_STATUS_OPERATION_DENIED = 0x0008,
+    HV_STATUS_INSUFFICIENT_MEMORY = 0x000b,
+    HV_STATUS_INVALID_PARTITION_ID = 0x000d,
+    HV_STATUS_INVALID_VP_INDEX = 0x000e,
+    HV_STATUS_INVALID_PORT_ID = 0x0011,
+    HV_STATUS_INVALID_CONNECTION_ID = 0x0012,
+    HV_STATUS_INSUFFICIENT_BUFFERS = 0x0013,
+    HV_STATUS_INVALID_VP_STATE = 0x0015,
+    HV_STATUS_INVALID_SYNIC_STATE = 0x0018,
+    HV_STATUS_NO_DATA = 0x001b,
+    HV_STATUS_INACTIVE = 0x001c,
+    HV_STATUS_NO_RESOURCES = 0x001d,
+    HV_STATUS_FEATURE_UNAVAILABLE = 0x001e,
+    HV_STATUS_INVALID_REGISTER_VALUE = 0x0050,
+    HV_STATUS_INVALID_VTL_STATE = 0x0051,
+    HV_STATUS_INVALID_DEVICE_ID = 0x0057,
 };
 
 /* The hypercall input value, §3.7. The 6.0b figure gives the variable header nine bits and IsNested bit 26; the web edition and
@@ -28,19 +50,40 @@ struct hypercall_control {
 
 struct partition;
 struct hv_vp;
+struct hypercall_row;
+
+/* One call under way, as its handler sees it. Input is a snapshot taken before the first check of its contents. */
+struct hypercall {
+    struct partition *p;
+    struct hv_vp *vp; /* the caller */
+    const struct hypercall_row *row;
+    struct hypercall_control control;
+    const uint8_t *input; /* fixed part (row->input_bytes), then the variable header; aligned to 8 */
+    unsigned variable_bytes;
+    unsigned index;         /* rep calls: this element, counted from the list's start */
+    const uint8_t *element; /* rep calls: its input (row->element_in_bytes); NULL when 0 */
+    uint8_t *output; /* zeroed: fixed output, or this element's; reaches the guest only on success. NULL when there is none */
+};
+typedef hv_status_t hypercall_fn(struct hypercall *c);
 
 enum hypercall_kind { HYPERCALL_SIMPLE, HYPERCALL_REP };
-enum { HYPERCALL_FAST_BYTES = 16, HYPERCALL_INPUT_MAX = 256 };
+/* Column "Caller" of appendix A. A child is neither parent nor root, so their calls are refused whatever it holds. */
+enum hypercall_caller { CALLER_ANY, CALLER_PARENT, CALLER_ROOT };
+enum { HYPERCALL_FAST_BYTES = 16, HYPERCALL_XMM_BYTES = 112 };
 
 struct hypercall_row {
     uint16_t code;
     const char *name, *section;
-    uint8_t since; /* enum tlfs_edition: in older ones the code is unknown */
-    uint8_t kind;  /* enum hypercall_kind */
+    uint8_t since, until; /* enum tlfs_edition: in older and newer ones the code is unknown; until 0: to the last */
+    uint8_t caller;       /* enum hypercall_caller */
+    enum hv_feature gate; /* privilege that the caller must hold; HV_FEATURES: none is needed */
+    uint32_t hints;       /* bits of leaf 0x40000004 EAX that recommend the call */
     bool variable_header;
-    enum hv_feature gate;               /* privilege; HV_FEATURES: none is needed */
-    uint16_t input_bytes, output_bytes; /* fixed part */
-    hv_status_t (*handler)(struct partition *p, struct hv_vp *vp, const struct hypercall_control *c, const void *input);
+    uint8_t kind; /* enum hypercall_kind */
+    uint16_t input_bytes, output_bytes;
+    uint16_t element_in_bytes, element_out_bytes;
+    hypercall_fn *check; /* once per dispatch: the header's contents; may be NULL */
+    hypercall_fn *run;   /* once, or for each element; NULL: for parent or root only */
 };
 extern const struct hypercall_row hv_hypercall_rows[];
 extern const size_t hv_hypercall_row_count;

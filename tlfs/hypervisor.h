@@ -7,6 +7,7 @@
 #ifndef ORRERY_TLFS_HYPERVISOR_H
 #define ORRERY_TLFS_HYPERVISOR_H
 
+#include "machine/prng.h"
 #include "tlfs/partition.h"
 #include "tlfs/reference_time.h"
 #include "tlfs/stimer.h"
@@ -64,6 +65,11 @@ struct partition {
     struct hv_vp *running;               /* inside vp_run() */
     uint64_t running_since;
     bool pause_requested;
+
+    /* How far a rep hypercall gets before it returns to be repeated, hypercall.c. */
+    uint32_t rep_elements_max;
+    bool rep_stop_random;
+    struct prng rep_prng;
 
     unsigned vp_count;
     struct hv_vp vps[];

@@ -84,6 +84,9 @@ struct partition *partition_create(const struct partition_config *config, const 
     p->cpu_config = config->cpu;
     p->vp_count = config->cpu.vps;
     p->turn_cycles = config->turn_cycles != 0 ? config->turn_cycles : DEFAULT_TURN_CYCLES;
+    p->rep_elements_max = config->rep_elements_max;
+    p->rep_stop_random = config->rep_stop_random;
+    p->rep_prng.state = config->seed;
     p->enlightened = config->profile != NULL;
     if (p->enlightened) {
         p->profile = *config->profile;
@@ -195,6 +198,9 @@ void partition_state(struct state *s, struct partition *p)
     state_u64(s, &p->reference.origin_cycle);
     if (!p->enlightened) {
         return;
+    }
+    if (p->rep_stop_random) {
+        state_u64(s, &p->rep_prng.state);
     }
     state_u64(s, &p->registers.guest_os_id);
     state_u64(s, &p->registers.hypercall.value);

@@ -15,6 +15,8 @@ struct partition_config {
     uint64_t ram_bytes;
     uint64_t seed;
     uint64_t turn_cycles;          /* 0: default 10 000 */
+    uint32_t rep_elements_max;     /* a rep hypercall returns to be repeated after so many elements; 0: after 50 us of work */
+    bool rep_stop_random;          /* ... after 1 to that many (0: 1 to 8), by the seed */
     struct cpu_config cpu;         /* clock rate = cpu.model.tsc_hz */
     const struct profile *profile; /* NULL: no hypervisor is shown (CPUID.1:ECX[31] clear, its MSRs #GP) */
 };

@@ -210,7 +210,7 @@ Test(hypercall_guest, from_real_mode_raises_ud)
     teardown();
 }
 
-/* ---- the form of calls that are not built yet: what the control word alone decides ---- */
+/* ---- the form: what the control word alone decides ---- */
 
 static const struct hypercall_row simple = {.kind = HYPERCALL_SIMPLE}, rep = {.kind = HYPERCALL_REP},
                                   sized = {.kind = HYPERCALL_SIMPLE, .variable_header = true};
@@ -254,12 +254,12 @@ Test(hypercall_form, a_block_may_end_with_its_page_but_not_cross_it)
     cr_expect(hypercall_block_fits(0x1ff8, 8));
 }
 
-Test(hypercall_form, rows_are_sorted_cited_and_have_a_handler)
+Test(hypercall_form, rows_are_sorted_cited_and_answered)
 {
     for (size_t i = 0; i < hv_hypercall_row_count; i++) {
         const struct hypercall_row *r = &hv_hypercall_rows[i];
         cr_expect(i == 0 || hv_hypercall_rows[i - 1].code < r->code);
-        cr_expect(r->handler != NULL && r->name != NULL && r->section != NULL && r->input_bytes <= HYPERCALL_INPUT_MAX);
+        cr_expect(r->name != NULL && r->section != NULL && (r->run != NULL || r->caller != CALLER_ANY));
     }
 }
 
