@@ -182,6 +182,19 @@ void vp_set_nmi(struct vcpu *v)
         vp_kick(v);
     }
 }
+void vp_withhold(struct vcpu *v, uint8_t instructions)
+{
+    v->s.withheld = instructions & WITHHELD_ALL;
+}
+uint8_t vp_withheld(const struct vcpu *v)
+{
+    return v->s.withheld;
+}
+void vp_idle(struct vcpu *v)
+{
+    v->s.activity = VP_IDLE;
+    vp_attention(v); /* something that wakes it may already be there */
+}
 struct vp_account vp_account(const struct vcpu *v)
 {
     struct vp_account a = v->account;
@@ -204,11 +217,14 @@ static const char *impossible(const struct cpu *c, const struct vp_state *s)
     if (s->cpl > 3) {
         return "CPL above 3";
     }
-    if (s->activity > VP_SHUTDOWN) {
+    if (s->activity >= VP_ACTIVITIES) {
         return "unknown activity";
     }
     if (s->mxcsr & ~0xffffu) {
         return "reserved bits in MXCSR";
+    }
+    if (s->withheld & ~WITHHELD_ALL) {
+        return "unknown withheld instructions";
     }
     if (s->interrupt_shadow > 3) {
         return "unknown interrupt shadow";
@@ -325,6 +341,7 @@ static void visit_vp(struct state *st, struct vp_state *s)
     state_u64(st, &s->pending_db);
     state_bool(st, &s->monitor_armed);
     state_u64(st, &s->monitor_gpa);
+    state_u8(st, &s->withheld);
 }
 
 static void vp_state_section(struct state *st, struct vcpu *v)

@@ -91,6 +91,11 @@ bool vp_in_long_mode(const struct vcpu *vp);  /* EFER.LMA */
 bool vp_in_64bit_mode(const struct vcpu *vp); /* EFER.LMA and CS.L */
 uint64_t vp_tsc(const struct vcpu *vp);
 void vp_set_nmi(struct vcpu *vp);
+/* Bits of enum vp_withheld (state.h). */
+void vp_withhold(struct vcpu *vp, uint8_t instructions);
+uint8_t vp_withheld(const struct vcpu *vp);
+/* From a hook: the VP sleeps (VP_IDLE) from the next boundary on, unless an interrupt is there already. */
+void vp_idle(struct vcpu *vp);
 /* The 8259's INTR output, wired to every local APIC's LINT0 (and to a VP whose local APIC is disabled). */
 void cpu_set_extint(struct cpu *c, bool level);
 void cpu_set_a20(struct cpu *c, bool on);

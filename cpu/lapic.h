@@ -81,6 +81,8 @@ unsigned cpu_interrupt_message(struct cpu *c, uint32_t destination, bool logical
 /* For the run loop: the vector that may be delivered now (priority above PPR), or -1; ExtINT counts as 256. */
 int lapic_pending(const struct vcpu *vp);
 enum { PENDING_EXTINT = 256 };
+/* Any interrupt at all has been requested, whatever its priority. */
+bool lapic_requested(const struct vcpu *vp);
 /* Moves it from IRR to ISR and returns it; for ExtINT asks the 8259. Spurious when it vanished. */
 uint8_t lapic_acknowledge(struct vcpu *vp);
 /* The event-queue callback of the timer. */

@@ -62,6 +62,11 @@ int lapic_pending(const struct vcpu *v)
     return vector >= 0 && (vector & 0xf0) > (lapic_ppr(l) & 0xf0) ? vector : -1;
 }
 
+bool lapic_requested(const struct vcpu *v)
+{
+    return highest(v->lapic.irr) >= 0 || extint_asserted(v);
+}
+
 uint8_t lapic_acknowledge(struct vcpu *v)
 {
     struct lapic *l = &v->lapic;

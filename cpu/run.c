@@ -393,7 +393,7 @@ static void start_by_sipi(struct vcpu *v)
 
 static void wake(struct vcpu *v)
 {
-    if (v->s.activity == VP_HALTED || v->s.activity == VP_MWAIT) {
+    if (v->s.activity == VP_HALTED || v->s.activity == VP_MWAIT || v->s.activity == VP_IDLE) {
         v->s.activity = VP_RUNNING;
     }
 }
@@ -438,6 +438,10 @@ static bool service(struct vcpu *v)
         exception_external(v, acknowledged);
         return true;
     }
+    if (v->s.activity == VP_IDLE && lapic_requested(v)) { /* awake, and the interrupt waits until it may come */
+        wake(v);
+        return true;
+    }
     v->attention = vector >= 0 || v->s.nmi_pending || v->s.pending_db;
     return false;
 }
@@ -451,6 +455,8 @@ bool vp_runnable(const struct vcpu *v)
     case VP_MWAIT:
         return v->s.init_pending || (v->s.nmi_pending && !v->s.nmi_blocked) || v->s.pending_db ||
                ((v->s.rflags & RFLAGS_IF) && lapic_pending(v) >= 0);
+    case VP_IDLE:
+        return v->s.init_pending || (v->s.nmi_pending && !v->s.nmi_blocked) || v->s.pending_db || lapic_requested(v);
     case VP_WAIT_SIPI:
         return v->s.sipi_pending || v->s.init_pending;
     default:

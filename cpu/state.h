@@ -40,7 +40,11 @@ struct descriptor_table {
     uint16_t limit;
 };
 
-enum vp_activity { VP_RUNNING, VP_HALTED, VP_MWAIT, VP_WAIT_SIPI, VP_SHUTDOWN };
+/* VP_IDLE is a sleep that the hypervisor offers: any interrupt that is requested ends it, masked or not. */
+enum vp_activity { VP_RUNNING, VP_HALTED, VP_MWAIT, VP_WAIT_SIPI, VP_SHUTDOWN, VP_IDLE, VP_ACTIVITIES };
+
+/* Instructions that store what only the system needs to know; beside CR4.UMIP a hypervisor may withhold each. */
+enum vp_withheld { WITHHELD_SGDT = 1, WITHHELD_SIDT = 2, WITHHELD_SLDT = 4, WITHHELD_STR = 8, WITHHELD_ALL = 15 };
 
 typedef union {
     uint8_t b[16];
@@ -100,6 +104,7 @@ struct vp_state {
     uint64_t pending_db; /* DR6 bits of a trap #DB that is due at this boundary */
     bool monitor_armed;
     uint64_t monitor_gpa; /* page-relative line, 64-byte aligned */
+    uint8_t withheld;     /* bits of enum vp_withheld: these raise #GP(0) at CPL 1-3 */
 };
 
 /* Bits of control registers and flags, by SDM name. */

@@ -146,7 +146,7 @@ static void print_exits(FILE *out, const struct ring *ring)
 
 void evidence_print(FILE *out, struct runner *r)
 {
-    static const char *const activities[] = {"running", "halted", "mwait", "wait for SIPI", "shutdown"};
+    static const char *const activities[] = {"running", "halted", "mwait", "wait for SIPI", "shutdown", "idle"};
     struct cpu *c = partition_cpu(runner_partition(r));
     struct machine *m = partition_machine(runner_partition(r));
     for (unsigned i = 0; i < cpu_vps(c); i++) {

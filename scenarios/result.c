@@ -101,6 +101,28 @@ static json_t *console_json(const struct runner *r)
     return s;
 }
 
+/* What the guest said of its crash, §4.3 of the TLFS; the message's bytes are its own affair. */
+static json_t *crash_json(const struct crash_report *crash)
+{
+    char text[CRASH_MESSAGE_BYTES_MAX + 1];
+    size_t length = 0;
+    for (; length < crash->message_bytes && crash->message[length] != 0; length++) {
+        text[length] = (char)crash->message[length];
+    }
+    text[length] = 0;
+    json_t *o = json_object(), *parameters = json_array();
+    for (size_t i = 0; i < ARRAY_COUNT(crash->parameter); i++) {
+        char number[20];
+        snprintf(number, sizeof number, "0x%" PRIx64, crash->parameter[i]);
+        json_array_append_new(parameters, json_string(number));
+    }
+    json_object_set_new(o, "vp", json_integer(crash->vp));
+    json_object_set_new(o, "reports", json_integer(crash->count));
+    json_object_set_new(o, "parameters", parameters);
+    json_object_set_new(o, "message", clean_string(text));
+    return o;
+}
+
 json_t *result_json(const struct runner *r, double cpu_seconds)
 {
     const struct scenario *s = runner_scenario(r);
@@ -127,6 +149,10 @@ json_t *result_json(const struct runner *r, double cpu_seconds)
     failed |= json_object_set_new(o, "cost", json_string(s->cost->name));
     failed |= json_object_set_new(o, "deterministic", json_true());
     failed |= json_object_set_new(o, "images", images_json(s));
+    const struct crash_report *crash = partition_crash(runner_partition((struct runner *)r));
+    if (crash->count != 0) {
+        failed |= json_object_set_new(o, "crash", crash_json(crash));
+    }
     failed |= json_object_set_new(o, "console", console_json(r));
     if (failed) {
         json_decref(o);
@@ -142,6 +168,22 @@ static double seconds(const struct runner *r, uint64_t cycle)
     return (double)cycle / (double)runner_scenario(r)->model.tsc_hz;
 }
 
+/* Printable ASCII and line ends alone reach a terminal. */
+static void crash_print(FILE *out, const struct crash_report *crash)
+{
+    const uint64_t *p = crash->parameter;
+    fprintf(out, "crash reported by VP %u: 0x%" PRIx64 " 0x%" PRIx64 " 0x%" PRIx64 " 0x%" PRIx64 " 0x%" PRIx64 "\n", crash->vp,
+            p[0], p[1], p[2], p[3], p[4]);
+    bool begins = true;
+    for (uint32_t i = 0; i < crash->message_bytes && crash->message[i] != 0; i++) {
+        uint8_t c = crash->message[i];
+        fputs(begins ? "  | " : "", out);
+        fputc(c == '\n' || (c >= 0x20 && c < 0x7f) ? c : '.', out);
+        begins = c == '\n';
+    }
+    fputs(begins ? "" : "\n", out);
+}
+
 void result_print(FILE *out, const struct runner *r)
 {
     const struct script *script = &runner_scenario(r)->script;
@@ -153,6 +195,10 @@ void result_print(FILE *out, const struct runner *r)
     for (unsigned i = 0; i < script->expectation_count; i++) {
         struct verdict v = runner_verdict(r, i);
         fprintf(out, "%-7s %14" PRIu64 "  %s\n", v.met ? "met" : "NOT MET", v.cycle, script->expectations[i].text);
+    }
+    const struct crash_report *crash = partition_crash(runner_partition((struct runner *)r));
+    if (crash->count != 0) {
+        crash_print(out, crash);
     }
     fprintf(out, "%s: %s, end %s at cycle %" PRIu64 " (%.6f s), %" PRIu64 " instructions, digest %s\n",
             runner_scenario(r)->name, runner_met(r) ? "met" : "not met", end, runner_cycles(r), seconds(r, runner_cycles(r)),

@@ -13,7 +13,7 @@
 #include "tlfs/stimer.h"
 #include "tlfs/trace_ids.h"
 
-enum { VPS_MAX = 240, CRASH_PARAMETERS = 5, DEFAULT_TURN_CYCLES = 10000 };
+enum { VPS_MAX = 240, CRASH_PARAMETERS = 5, STATISTICS_PAGES = 2, DEBUG_REGISTERS = 5, DEFAULT_TURN_CYCLES = 10000 };
 
 /* An MSR that places an overlay page: [63:12] page number, [11:1] kept for the guest, [0] enable. */
 struct overlay_register {
@@ -26,10 +26,14 @@ struct overlay_register {
 struct partition_registers {
     uint64_t guest_os_id;
     struct overlay_register hypercall, reference_tsc;
+    struct overlay_register statistics[STATISTICS_PAGES]; /* retail, internal */
     uint64_t crash[CRASH_PARAMETERS];
+    uint64_t debug[DEBUG_REGISTERS];
+    uint64_t tsc_invariant_control;
 };
 struct vp_registers {
     struct overlay_register assist;
+    struct overlay_register statistics[STATISTICS_PAGES];
     struct stimer stimer[STIMERS];
 };
 
@@ -55,6 +59,7 @@ struct partition {
     struct profile profile;
 
     struct partition_registers registers;
+    struct crash_report crash;
     struct reference_time reference;
 
     /* Turns, turns.c. */
@@ -106,6 +111,9 @@ void hv_cpuid(void *partition, struct vcpu *vcpu, uint32_t leaf, uint32_t sublea
 enum msr_outcome hv_rdmsr(void *partition, struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 enum msr_outcome hv_wrmsr(void *partition, struct vcpu *vcpu, uint32_t msr, uint64_t value);
 int hv_hypercall(void *partition, struct vcpu *vcpu, bool is_vmcall, bool *again);
+
+/* ---- msr_crash.c ---- */
+void crash_state(struct state *s, struct partition *p);
 
 /* ---- overlays.c ---- */
 /* False when no overlay frame is left. Fills the pages that never change: hypercall code, reference TSC. */

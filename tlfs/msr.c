@@ -39,6 +39,8 @@ const struct msr_row hv_msr_rows[] = {
      NULL, write_reference_tsc},
     {0x40000022, "HV_X64_MSR_TSC_FREQUENCY", "App. C", HV_AccessFrequencyRegs, RO, NOWHERE, 0, read_tsc_frequency, NULL},
     {0x40000023, "HV_X64_MSR_APIC_FREQUENCY", "App. C", HV_AccessFrequencyRegs, RO, NOWHERE, 0, read_apic_frequency, NULL},
+    {0x40000040, "HV_X64_MSR_NPIEP_CONFIG", "§8.12", HV_Npiep1Available, RW, NOWHERE, ~0xfULL, read_npiep_config,
+     write_npiep_config},
     {0x40000070, "HV_X64_MSR_EOI", "§10.2.3.1", HV_AccessIntrCtrlRegs, WO, NOWHERE, 0, NULL, write_eoi},
     {0x40000071, "HV_X64_MSR_ICR", "§10.2.3.2", HV_AccessIntrCtrlRegs, RW, NOWHERE, 0, read_icr, write_icr},
     {0x40000072, "HV_X64_MSR_TPR", "§10.2.3.3", HV_AccessIntrCtrlRegs, RW, NOWHERE, ~0xffULL, read_tpr, write_tpr},
@@ -60,6 +62,21 @@ const struct msr_row hv_msr_rows[] = {
      NULL, write_stimer_config},
     {0x400000b7, "HV_X64_MSR_STIMER3_COUNT", "§12.5.2", HV_AccessSyntheticTimerRegs, RW, VP(stimer[3].count), 0, NULL,
      write_stimer_count},
+    {0x400000e0, "HV_X64_MSR_STATS_PARTITION_RETAIL_PAGE", "2.0a §21.3.3", HV_AccessStatsReg, RW,
+     PARTITION(statistics[0].value), 0, NULL, write_statistics_page},
+    {0x400000e1, "HV_X64_MSR_STATS_PARTITION_INTERNAL_PAGE", "2.0a §21.3.3", HV_AccessStatsReg, RW,
+     PARTITION(statistics[1].value), 0, NULL, write_statistics_page},
+    {0x400000e2, "HV_X64_MSR_STATS_VP_RETAIL_PAGE", "2.0a §21.3.3", HV_AccessStatsReg, RW, VP(statistics[0].value), 0, NULL,
+     write_statistics_page},
+    {0x400000e3, "HV_X64_MSR_STATS_VP_INTERNAL_PAGE", "2.0a §21.3.3", HV_AccessStatsReg, RW, VP(statistics[1].value), 0, NULL,
+     write_statistics_page},
+    {0x400000f0, "HV_X64_MSR_GUEST_IDLE", "§7.5", HV_AccessGuestIdleReg, RO, NOWHERE, 0, read_guest_idle, NULL},
+    /* No debugger is ever attached: what is written stays where it is, and the status stays "nothing sent, nothing there". */
+    {0x400000f1, "HV_X64_MSR_SYNDBG_CONTROL", "§2.4.4", HV_AccessDebugRegs, RW, PARTITION(debug[0]), 0, NULL, NULL},
+    {0x400000f2, "HV_X64_MSR_SYNDBG_STATUS", "§2.4.4", HV_AccessDebugRegs, RO, NOWHERE, 0, read_zero, NULL},
+    {0x400000f3, "HV_X64_MSR_SYNDBG_SEND_BUFFER", "§2.4.4", HV_AccessDebugRegs, RW, PARTITION(debug[2]), 0, NULL, NULL},
+    {0x400000f4, "HV_X64_MSR_SYNDBG_RECV_BUFFER", "§2.4.4", HV_AccessDebugRegs, RW, PARTITION(debug[3]), 0, NULL, NULL},
+    {0x400000f5, "HV_X64_MSR_SYNDBG_PENDING_BUFFER", "§2.4.4", HV_AccessDebugRegs, RW, PARTITION(debug[4]), 0, NULL, NULL},
     {0x40000100, "HV_X64_MSR_CRASH_P0", "§4.3.1", HV_GuestCrashRegsAvailable, RW, PARTITION(crash[0]), 0, NULL, NULL},
     {0x40000101, "HV_X64_MSR_CRASH_P1", "§4.3.1", HV_GuestCrashRegsAvailable, RW, PARTITION(crash[1]), 0, NULL, NULL},
     {0x40000102, "HV_X64_MSR_CRASH_P2", "§4.3.1", HV_GuestCrashRegsAvailable, RW, PARTITION(crash[2]), 0, NULL, NULL},
@@ -67,6 +84,9 @@ const struct msr_row hv_msr_rows[] = {
     {0x40000104, "HV_X64_MSR_CRASH_P4", "§4.3.1", HV_GuestCrashRegsAvailable, RW, PARTITION(crash[4]), 0, NULL, NULL},
     {0x40000105, "HV_X64_MSR_CRASH_CTL", "§4.3.1.1", HV_GuestCrashRegsAvailable, RW, NOWHERE, 0, read_crash_ctl,
      write_crash_ctl},
+    /* Later than every edition that is at hand; bit 0 lets CPUID show the invariant TSC (cpuid.c). */
+    {0x40000118, "HV_X64_MSR_TSC_INVARIANT_CONTROL", "§2.4.4", HV_AccessTscInvariantControls, RW,
+     PARTITION(tsc_invariant_control), ~1ULL, NULL, NULL},
 };
 /* clang-format on */
 const size_t hv_msr_row_count = ARRAY_COUNT(hv_msr_rows);

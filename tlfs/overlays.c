@@ -1,8 +1,10 @@
-/* Overlay pages of the hypervisor: hypercall code, reference TSC, VP assist. TLFS 6.0b §5.2.1, §3.13, §12.7, §7.8.7.
+/* Overlay pages of the hypervisor: hypercall code, reference TSC, VP assist, statistics. TLFS 6.0b §5.2.1, §3.13, §12.7,
+ * §7.8.7; TLFS 2.0a §21.
  *
  * Invariants: each overlay has one frame for the life of the partition, and its contents travel with it; it lies where its MSR
- * says, or nowhere when the MSR is disabled or names a page beyond the GPA space. The guest cannot write the code and the TSC
- * page.
+ * says, or nowhere when the MSR is disabled or names a page beyond the GPA space. The guest cannot write the code, the TSC page
+ * and the statistics. A statistics page is a list of groups that a header of zeros ends (TLFS 2.0a §21.1.3): no counter is
+ * kept, so every such page is the empty list.
  */
 #include <string.h>
 
@@ -44,15 +46,27 @@ void reference_tsc_page_update(struct partition *p)
     memcpy(page + TSC_PAGE_OFFSET, &offset, sizeof offset);
 }
 
+static bool statistics_create(struct memory *m, struct overlay_register pages[STATISTICS_PAGES])
+{
+    bool ok = true;
+    for (unsigned i = 0; i < STATISTICS_PAGES; i++) {
+        pages[i].overlay = overlay_create(m, "statistics", false);
+        ok = ok && pages[i].overlay >= 0;
+    }
+    return ok;
+}
+
 bool overlays_create(struct partition *p)
 {
     struct memory *m = p->machine->memory;
     p->registers.hypercall.overlay = overlay_create(m, "hypercall", false);
     p->registers.reference_tsc.overlay = overlay_create(m, "reference-tsc", false);
     bool ok = p->registers.hypercall.overlay >= 0 && p->registers.reference_tsc.overlay >= 0;
+    ok = statistics_create(m, p->registers.statistics) && ok;
     for (unsigned i = 0; i < p->vp_count; i++) {
         p->vps[i].registers.assist.overlay = overlay_create(m, "vp-assist", true);
         ok = ok && p->vps[i].registers.assist.overlay >= 0;
+        ok = statistics_create(m, p->vps[i].registers.statistics) && ok;
     }
     if (ok) {
         hypercall_page_fill(p);
@@ -72,6 +86,12 @@ void overlays_reset(struct partition *p)
     overlay_register_reset(p, &p->registers.hypercall);
     overlay_register_reset(p, &p->registers.reference_tsc);
     reference_tsc_page_update(p);
+    for (unsigned i = 0; i < STATISTICS_PAGES; i++) {
+        overlay_register_reset(p, &p->registers.statistics[i]);
+        for (unsigned k = 0; k < p->vp_count; k++) {
+            overlay_register_reset(p, &p->vps[k].registers.statistics[i]);
+        }
+    }
     for (unsigned i = 0; i < p->vp_count; i++) {
         struct overlay_register *r = &p->vps[i].registers.assist;
         overlay_register_reset(p, r);

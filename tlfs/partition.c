@@ -8,6 +8,7 @@
 #include "tlfs/partition.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "tlfs/hypervisor.h"
 
@@ -145,10 +146,9 @@ void partition_reset(struct partition *p)
     cpu_reset(p->cpu);
     reference_time_start(p);
     if (p->enlightened) {
-        p->registers.guest_os_id = 0;
-        for (unsigned i = 0; i < CRASH_PARAMETERS; i++) {
-            p->registers.crash[i] = 0;
-        }
+        p->registers.guest_os_id = p->registers.tsc_invariant_control = 0;
+        memset(p->registers.crash, 0, sizeof p->registers.crash);
+        memset(p->registers.debug, 0, sizeof p->registers.debug);
         overlays_reset(p);
         for (unsigned i = 0; i < p->vp_count; i++) {
             stimers_reset(&p->vps[i]);
@@ -166,6 +166,11 @@ void partition_wire_platform(struct partition *p, void *platform, void (*eoi)(vo
     p->platform.owner = platform;
     p->platform.eoi = eoi;
     p->platform.extint_acknowledge = extint_acknowledge;
+}
+
+const struct crash_report *partition_crash(const struct partition *p)
+{
+    return &p->crash;
 }
 
 struct machine *partition_machine(struct partition *p)
@@ -205,11 +210,22 @@ void partition_state(struct state *s, struct partition *p)
     state_u64(s, &p->registers.guest_os_id);
     state_u64(s, &p->registers.hypercall.value);
     state_u64(s, &p->registers.reference_tsc.value);
+    for (unsigned i = 0; i < STATISTICS_PAGES; i++) {
+        state_u64(s, &p->registers.statistics[i].value);
+    }
     for (unsigned i = 0; i < CRASH_PARAMETERS; i++) {
         state_u64(s, &p->registers.crash[i]);
     }
+    for (unsigned i = 0; i < DEBUG_REGISTERS; i++) {
+        state_u64(s, &p->registers.debug[i]);
+    }
+    state_u64_in(s, &p->registers.tsc_invariant_control, 0, 1, "TSC invariant control");
+    crash_state(s, p);
     for (unsigned i = 0; i < p->vp_count; i++) {
         state_u64(s, &p->vps[i].registers.assist.value);
+        for (unsigned k = 0; k < STATISTICS_PAGES; k++) {
+            state_u64(s, &p->vps[i].registers.statistics[k].value);
+        }
         stimers_state(s, &p->vps[i]);
     }
     if (state_restoring(s)) {

@@ -32,6 +32,17 @@ void partition_reset(struct partition *p);
 void partition_wire_platform(struct partition *p, void *platform, void (*eoi)(void *platform, uint8_t vector),
                              uint8_t (*extint_acknowledge)(void *platform));
 
+/* What the guest said of its crash, last. TLFS 6.0b §4.3. */
+enum { CRASH_MESSAGE_BYTES_MAX = 4096 };
+struct crash_report {
+    uint32_t count; /* how often it reported one; 0: never */
+    uint32_t vp;
+    uint64_t parameter[5];
+    uint32_t message_bytes;
+    uint8_t message[CRASH_MESSAGE_BYTES_MAX];
+};
+const struct crash_report *partition_crash(const struct partition *p);
+
 struct machine *partition_machine(struct partition *p);
 struct cpu *partition_cpu(struct partition *p);
 

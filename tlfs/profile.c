@@ -25,6 +25,9 @@ static const struct {
     {HV_FrequencyRegsAvailable, HV_AccessFrequencyRegs},
     /* When the page is invalid the guest is told to read the counter's MSR (§12.7.3.2). */
     {HV_AccessPartitionReferenceTsc, HV_AccessPartitionReferenceCounter},
+    {HV_GuestIdleAvailable, HV_AccessGuestIdleReg},
+    {HV_AccessDebugRegs, HV_DebugRegsAvailable},
+    {HV_DebugRegsAvailable, HV_AccessDebugRegs},
     {HV_UseApicMsrs, HV_AccessIntrCtrlRegs},
     {HV_UseMsrForReset, HV_AccessResetReg},
 };

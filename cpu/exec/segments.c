@@ -113,10 +113,10 @@ static void load_table(struct vcpu *v, const struct uop *u, struct descriptor_ta
 }
 
 /* All bytes or none: the operand may cross a page. */
-static void store_table(struct vcpu *v, const struct uop *u, const struct descriptor_table *table)
+static void store_table(struct vcpu *v, const struct uop *u, const struct descriptor_table *table, uint8_t withheld)
 {
     vp_begin_system(v, u);
-    require_umip(v);
+    require_umip(v, withheld);
     unsigned base_bytes = v->mode == CODE_64 ? 8 : 4;
     uint8_t image[10];
     __builtin_memcpy(image, &table->limit, 2);
@@ -138,13 +138,13 @@ static HANDLER(lidt)
 
 static HANDLER(sgdt)
 {
-    store_table(v, u, &v->s.gdtr);
+    store_table(v, u, &v->s.gdtr, WITHHELD_SGDT);
     LEAVE_NEXT;
 }
 
 static HANDLER(sidt)
 {
-    store_table(v, u, &v->s.idtr);
+    store_table(v, u, &v->s.idtr, WITHHELD_SIDT);
     LEAVE_NEXT;
 }
 
@@ -172,7 +172,7 @@ static HANDLER(sldt)
 {
     vp_begin_system(v, u);
     require_protected(v);
-    require_umip(v);
+    require_umip(v, WITHHELD_SLDT);
     write_rm16(v, u, v->s.ldtr.seg.selector);
     LEAVE_NEXT;
 }
@@ -181,7 +181,7 @@ static HANDLER(str)
 {
     vp_begin_system(v, u);
     require_protected(v);
-    require_umip(v);
+    require_umip(v, WITHHELD_STR);
     write_rm16(v, u, v->s.tr.seg.selector);
     LEAVE_NEXT;
 }

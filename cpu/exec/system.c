@@ -134,7 +134,7 @@ static HANDLER(lmsw)
 static HANDLER(smsw)
 {
     vp_begin_system(v, u);
-    require_umip(v);
+    require_umip(v, 0);
     write_rm16(v, u, v->s.cr0);
     LEAVE_NEXT;
 }

@@ -76,10 +76,10 @@ static inline void require_protected(struct vcpu *v)
         vp_ud(v);
     }
 }
-/* CR4.UMIP: SGDT, SIDT, SLDT, SMSW, STR only at CPL 0 (SDM 3A §2.5). */
-static inline void require_umip(struct vcpu *v)
+/* CR4.UMIP: SGDT, SIDT, SLDT, SMSW, STR only at CPL 0 (SDM 3A §2.5); or the hypervisor withholds this one of them. */
+static inline void require_umip(struct vcpu *v, uint8_t withheld)
 {
-    if (UNLIKELY((v->s.cr4 & CR4_UMIP) && v->s.cpl != 0)) {
+    if (UNLIKELY(v->s.cpl != 0 && ((v->s.cr4 & CR4_UMIP) || (v->s.withheld & withheld)))) {
         vp_gp0(v);
     }
 }

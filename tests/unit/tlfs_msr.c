@@ -31,6 +31,17 @@ static void partition_end(struct partition **p)
 
 /* ---- the table ---- */
 
+/* A partition that has every register. */
+static struct partition *with_every_register(void)
+{
+    struct partition *p = fresh("ws2019");
+    for (size_t i = 0; i < hv_msr_row_count; i++) {
+        const char *why;
+        cr_assert(profile_set(&p->profile, feature_rows[hv_msr_rows[i].gate].name, true, &why), "%s", why);
+    }
+    return p;
+}
+
 Test(msr_table, rows_are_sorted_cited_and_complete)
 {
     for (size_t i = 0; i < hv_msr_row_count; i++) {
@@ -47,8 +58,7 @@ Test(msr_table, every_row_faults_without_its_privilege)
 {
     for (size_t i = 0; i < hv_msr_row_count; i++) {
         const struct msr_row *r = &hv_msr_rows[i];
-        PARTITION(p, fresh("ws2019"));
-        cr_assert(profile_has(&p->profile, r->gate) || r->index == RESET);
+        PARTITION(p, with_every_register());
         const char *why;
         cr_assert(profile_set(&p->profile, feature_rows[r->gate].name, false, &why));
         cr_expect(rd_outcome(p, 0, r->index) == MSR_GP, "%s", r->name);
@@ -58,7 +68,7 @@ Test(msr_table, every_row_faults_without_its_privilege)
 
 Test(msr_table, a_read_only_register_faults_on_write_and_a_write_only_one_on_read)
 {
-    PARTITION(p, fresh("ws2019"));
+    PARTITION(p, with_every_register());
     for (size_t i = 0; i < hv_msr_row_count; i++) {
         const struct msr_row *r = &hv_msr_rows[i];
         if (r->access == MSR_READ) {
@@ -73,11 +83,11 @@ Test(msr_table, a_read_only_register_faults_on_write_and_a_write_only_one_on_rea
 
 Test(msr_table, each_reserved_bit_faults_and_changes_nothing)
 {
-    PARTITION(p, fresh("ws2019"));
+    PARTITION(p, with_every_register());
     unsigned bits = 0;
     for (size_t i = 0; i < hv_msr_row_count; i++) {
         for (unsigned bit = 0; bit < 64; bit++) {
-            if (hv_msr_rows[i].must_be_zero >> bit & 1 && profile_has(&p->profile, hv_msr_rows[i].gate)) {
+            if (hv_msr_rows[i].must_be_zero >> bit & 1) {
                 uint64_t before = rd(p, 0, hv_msr_rows[i].index);
                 cr_expect(wr(p, 0, hv_msr_rows[i].index, 1ULL << bit) == MSR_GP, "%s bit %u", hv_msr_rows[i].name, bit);
                 cr_expect_eq(rd(p, 0, hv_msr_rows[i].index), before);
@@ -85,7 +95,8 @@ Test(msr_table, each_reserved_bit_faults_and_changes_nothing)
             }
         }
     }
-    cr_expect_eq(bits, 4 * 47 + 56); /* four timers: 63:20 and 15:13; TPR: 63:8 */
+    cr_expect_eq(bits, 4 * 47 + 56 + 60 + 63 + 63); /* four timers: 63:20 and 15:13; TPR: 63:8; NPIEP: 63:4; RESET and
+                                                             TSC_INVARIANT_CONTROL: 63:1 */
 }
 
 /* Requirements, "Hypervisor Synthetic MSRs": three MSRs, and nothing else. */
@@ -104,8 +115,8 @@ Test(msr_table, hv1_minimal_has_three_registers)
 Test(msr_table, an_unknown_register_is_nobodys)
 {
     PARTITION(p, fresh("ws2019"));
-    cr_expect(rd_outcome(p, 0, 0x400000f0) == MSR_NOT_MINE);
-    cr_expect(wr(p, 0, 0x40000080, 1) == MSR_NOT_MINE);
+    cr_expect(rd_outcome(p, 0, 0x400000c1) == MSR_NOT_MINE);
+    cr_expect(wr(p, 0, 0x400000d1, 1) == MSR_NOT_MINE);
 }
 
 /* ---- CPUID ---- */
@@ -509,11 +520,26 @@ Test(crash, notify_reports_the_parameters_and_at_most_a_page_of_message)
     cr_assert(wr(p, 1, CRASH_CTL, 1ULL << 62) == MSR_OK);
     cr_expect_eq(seen.count, 0, "a message needs the notification");
     cr_assert(wr(p, 1, CRASH_CTL, 1ULL << 63) == MSR_OK);
+    cr_assert(memory_write(p->machine->memory, gpa(0x4000), "Kernel panic: at tea", 21));
     cr_assert(wr(p, 1, CRASH_CTL, 3ULL << 62) == MSR_OK);
     cr_assert_eq(seen.count, 2);
     cr_expect(seen.event[0].vp == 1 && seen.event[0].values[0] == 0x1000 && seen.event[0].values[4] == 0x5000);
     cr_expect_eq(seen.event[0].values[5], 0);
     cr_expect_eq(seen.event[1].values[5], 4096);
+    const struct crash_report *report = partition_crash(p);
+    cr_expect(report->count == 2 && report->vp == 1 && report->parameter[2] == 0x3000 && report->message_bytes == 4096);
+    cr_expect_str_eq((const char *)report->message, "Kernel panic: at tea");
+}
+
+Test(crash, a_message_outside_memory_is_none)
+{
+    PARTITION(p, fresh("ws2019"));
+    static const uint64_t places[] = {64 * MIB - 8, 1ULL << 39, UINT64_MAX, 0xfec00000};
+    for (size_t i = 0; i < ARRAY_COUNT(places); i++) {
+        cr_assert(wr(p, 0, CRASH_P0 + 3, places[i]) == MSR_OK && wr(p, 0, CRASH_P0 + 4, 16) == MSR_OK);
+        cr_assert(wr(p, 0, CRASH_CTL, 3ULL << 62) == MSR_OK);
+        cr_expect(partition_crash(p)->count == i + 1 && partition_crash(p)->message_bytes == 0, "%zu", i);
+    }
 }
 
 /* ---- reset, state ---- */
@@ -589,11 +615,14 @@ Test(state, a_change_of_any_stored_register_changes_the_digest)
     cr_assert(wr(p, 0, GUEST_OS_ID, 1) == MSR_OK);
     for (size_t i = 0; i < hv_msr_row_count; i++) {
         const struct msr_row *r = &hv_msr_rows[i];
-        if (r->access != MSR_READ_WRITE || r->index == CRASH_CTL || r->index == RESET) {
+        if (r->access != MSR_READ_WRITE || r->index == CRASH_CTL || r->index == RESET || !profile_has(&p->profile, r->gate)) {
             continue;
         }
         struct whole_digest before = digest_of(p);
-        uint64_t value = r->index == ICR ? 0x00040041 : r->index == TPR ? 0x10 : rd(p, 1, r->index) + 0x10000 * 2;
+        uint64_t value = r->index == ICR             ? 0x00040041
+                         : r->index == TPR           ? 0x10
+                         : r->must_be_zero & 0x20000 ? 1
+                                                     : rd(p, 1, r->index) + 0x10000 * 2;
         cr_assert(wr(p, 1, r->index, value) == MSR_OK, "%s", r->name);
         cr_expect_not(digest_equal(before, digest_of(p)), "%s", r->name);
     }
