@@ -157,8 +157,7 @@ struct cpu {
     struct blocks *blocks;     /* block.c */
     struct mmu_shared *tables; /* mmu.c: which page-table entries are in use */
     struct prng prng;          /* RDRAND, RDSEED */
-    struct tsc tsc;
-    uint64_t a20_mask; /* ~0, or ~(1 << 20) while the A20 gate is closed */
+    uint64_t a20_mask;         /* ~0, or ~(1 << 20) while the A20 gate is closed */
     bool extint_level;
 };
 
