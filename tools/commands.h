@@ -12,6 +12,7 @@ enum { EXIT_AS_EXPECTED = 0, EXIT_NOT_AS_EXPECTED = 1, EXIT_USAGE = 2 };
 int command_run(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_profile(int argc, char **argv);
+int command_conform(int argc, char **argv);
 
 /* Says "orrery: MESSAGE" on stderr; returns EXIT_USAGE. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
