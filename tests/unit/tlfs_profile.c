@@ -13,7 +13,7 @@ static struct profile of(const char *name)
 
 Test(profile, every_builtin_text_parses_under_its_own_name)
 {
-    cr_assert_eq(profile_name_count, 6);
+    cr_assert_eq(profile_name_count, 7);
     for (size_t i = 0; i < profile_name_count; i++) {
         cr_expect_str_eq(of(profile_names[i]).name, profile_names[i]);
     }
