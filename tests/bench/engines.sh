@@ -22,10 +22,11 @@ build_tools() {
 guest_build() {
     local name=$1 rounds=$2 file=$work/${3:-$1} define=()
     case $name in
-    empty | features | integer | copy | copy-rep | chase | sse2)
+    empty | features | integer | copy | copy-rep | chase | sse2 | hypervisor-*)
         [ $name != copy-rep ] || define=(-DCOPY_REP)
+        [[ $name != hypervisor-* ]] || define=("-DHV_${name#hypervisor-}")
         gcc -std=gnu17 -O2 -Wall -Wextra -ffreestanding -fno-pic -mno-red-zone -fno-stack-protector -fcf-protection=none \
-            -fno-asynchronous-unwind-tables -march=x86-64 "${define[@]}" -c -o "$file.o" "$bench/guests/${name%-rep}.c"
+            -fno-asynchronous-unwind-tables -march=x86-64 "${define[@]}" -c -o "$file.o" "$bench/guests/${name%-*}.c"
         ;;
     *) as --64 --defsym "EVENT_$name=1" -o "$file.o" "$bench/guests/events.s" ;;
     esac
@@ -118,6 +119,30 @@ features_table() {
     say "qemu:   $(qemu-system-x86_64 --version | head -n 1); -cpu $qemu_cpu"
     say "bochs:  $(bochs-bin --help cpu 2>&1 | grep -o 'Bochs x86 Emulator.*' | head -n 1), Debian's build with debugger; $(grep -o 'model=[a-z0-9_]*' "$bench/bochsrc")"
     awk -f "$bench/features.awk" "$work/features.txt" "$house/cpu/features.def"
+}
+
+# The hypervisor's own events, which no other engine here has: host nanoseconds for one, from its request to its end, and how many fit
+# into a second. The empty guest's time is taken off.
+hypervisor_table() {
+    local name rounds what n file=$work/hypervisor.txt
+    complain "hypervisor events"
+    say
+    say "events of the hypervisor, median of $runs"
+    while read -r name rounds what; do
+        guest_build "hypervisor-$name" "$rounds"
+        for ((n = 0; n < runs; n++)); do
+            (cd "$work" && ./measure $cpu_limit_seconds "$orrery" run "$bench/hypervisor.yaml" --set GUEST="$work/hypervisor-$name.bin" --quiet \
+                --console "$name.console" 3>&1 >"$name.log" 2>&1 </dev/null) || true
+            [ "$(cat "$work/$name.console")" = "$(printf '%016x' "$rounds")" ] || give_up "hypervisor-$name: $(cat "$work/$name.console") of $rounds; see $work/$name.log"
+        done >"$file"
+        sort -n "$file" | awk -v rounds="$rounds" -v what="$what" -v start="$(awk '$1 == "empty" && $2 == "orrery" { print $3; exit }' "$work/runs.txt")" \
+            '{ t[NR] = $1 } END { s = (t[int((NR + 1) / 2)] - start) / rounds; printf "  %-66s %8.1f ns %12.0f a second\n", what, s * 1e9, 1 / s }'
+    done <<'END'
+CALL 4000000 null hypercall: HvCallNotifyLongSpinWait, fast, there and back
+EVENT 2000000 HvCallSignalEvent to its interrupt's end, SIEF page read and cleared
+MESSAGE 2000000 HvCallPostMessage to its interrupt's end, echoed into a free slot
+STIMER 2000000 synthetic timer, armed 100 ns ahead, HLT, direct interrupt, its end
+END
 }
 
 # Peak RSS against the RAM that the guest touches: known for the guests that we wrote.
