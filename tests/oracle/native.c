@@ -168,9 +168,8 @@ static void catch_signals(void)
     }
 }
 
-int native_run(const uint8_t *code, unsigned count, struct native_state *s)
+static int run_once(const uint8_t *code, unsigned count, struct native_state *s)
 {
-    catch_signals();
     memcpy((void *)NATIVE_CODE, code, count);
     emit_epilogue((uint8_t *)NATIVE_CODE + count);
     EXCHANGE->s = *s;
@@ -184,5 +183,24 @@ int native_run(const uint8_t *code, unsigned count, struct native_state *s)
     }
     __asm__ volatile("fninit; cld; ldmxcsr %0" : : "m"(mxcsr));
     *s = EXCHANGE->s;
+    return number;
+}
+
+/* A virtual machine's host may let an invalid-opcode exception appear at a valid instruction, a few times in millions, when the
+ * page under it has just been written. What is invalid is invalid every time, and has changed nothing: so SIGILL is asked for
+ * again. */
+int native_run(const uint8_t *code, unsigned count, struct native_state *s)
+{
+    enum { TRIES = 3 };
+    const struct native_state from = *s;
+    int number = 0;
+    catch_signals();
+    for (unsigned n = 0; n < TRIES; n++) {
+        *s = from;
+        number = run_once(code, count, s);
+        if (number != SIGILL) {
+            break;
+        }
+    }
     return number;
 }

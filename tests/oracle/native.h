@@ -48,7 +48,7 @@ void native_close(void);
 /* NATIVE_DATA_BYTES at NATIVE_DATA; the pages before and after are not mapped. */
 uint8_t *native_data(void);
 /* Returns 0, or the signal that the bytes raised (SIGFPE, SIGSEGV, SIGILL, SIGBUS, SIGTRAP). `count` at most NATIVE_CODE_BYTES.
- */
+ * SIGILL only when three runs in a row raise it. */
 int native_run(const uint8_t *code, unsigned count, struct native_state *s);
 
 #endif
