@@ -59,6 +59,7 @@ struct cpu *cpu_create(struct machine *m, const struct cpu_config *config, const
     c->vp_count = config->vps;
     c->a20_mask = ~0ULL;
     c->prng.state = config->seed;
+    c->tsc = (struct tsc){.hz = m->clock.hz, .clock_hz = m->clock.hz};
     c->blocks = blocks_create(c);
     c->tables = mmu_shared_create(m->memory);
     c->vps = calloc(c->vp_count, sizeof *c->vps);
@@ -172,7 +173,18 @@ bool vp_in_64bit_mode(const struct vcpu *v)
 }
 uint64_t vp_tsc(const struct vcpu *v)
 {
-    return clock_now(&v->machine->clock) + v->s.tsc_offset;
+    return tsc_at(&v->cpu->tsc, clock_now(&v->machine->clock)) + v->s.tsc_offset;
+}
+const struct tsc *cpu_tsc(const struct cpu *c)
+{
+    return &c->tsc;
+}
+void cpu_set_tsc_rate(struct cpu *c, uint64_t hz)
+{
+    c->tsc = tsc_at_rate(&c->tsc, machine_now(c->machine), hz);
+    for (unsigned i = 0; i < c->vp_count; i++) {
+        lapic_tsc_changed(c->vps[i]);
+    }
 }
 void vp_set_nmi(struct vcpu *v)
 {
@@ -373,6 +385,9 @@ void cpu_state(struct state *st, struct cpu *c)
 {
     state_section(st, "cpu", 1);
     state_u64(st, &c->prng.state);
+    state_u64_in(st, &c->tsc.hz, CLOCK_HZ_MIN, CLOCK_HZ_MAX, "the TSC's rate");
+    state_u64_in(st, &c->tsc.base_cycle, 0, clock_now(&c->machine->clock), "the cycle of the TSC's last change");
+    state_u64_in(st, &c->tsc.base_count, 0, CLOCK_CYCLE_MAX, "the TSC at its last change");
     bool a20 = c->a20_mask == ~0ULL;
     state_bool(st, &a20);
     state_bool(st, &c->extint_level);

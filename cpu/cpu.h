@@ -9,6 +9,7 @@
 #include "cpu/cost.h"
 #include "cpu/model.h"
 #include "cpu/state.h"
+#include "cpu/tsc.h"
 #include "machine/machine.h"
 
 struct cpu;  /* all VPs of a partition, and what they share: model, costs, decoded code */
@@ -90,6 +91,9 @@ unsigned vp_cpl(const struct vcpu *vp);
 bool vp_in_long_mode(const struct vcpu *vp);  /* EFER.LMA */
 bool vp_in_64bit_mode(const struct vcpu *vp); /* EFER.LMA and CS.L */
 uint64_t vp_tsc(const struct vcpu *vp);
+/* The rate of all VPs' TSC: at first the clock's. A change happens now; TSC and deadlines go on from where they are. */
+const struct tsc *cpu_tsc(const struct cpu *c);
+void cpu_set_tsc_rate(struct cpu *c, uint64_t hz);
 void vp_set_nmi(struct vcpu *vp);
 /* Bits of enum vp_withheld (state.h). */
 void vp_withhold(struct vcpu *vp, uint8_t instructions);

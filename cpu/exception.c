@@ -472,7 +472,7 @@ static void reset_at_power_on(struct vcpu *v)
     v->fp_unmasked = false;
     s->xcr0 = 1;
     s->pat = 0x0007040600070406;
-    s->tsc_offset = 0 - machine_now(v->machine); /* the TSC counts from the reset */
+    s->tsc_offset = 0 - tsc_at(&v->cpu->tsc, machine_now(v->machine)); /* the TSC counts from the reset */
     s->cr0 = CR0_CD | CR0_NW | CR0_ET;
 }
 

@@ -82,14 +82,14 @@ static uint64_t next_count_down(const struct vcpu *v, uint64_t now)
 /* The cycle at which the TSC reaches the deadline; now, when it has. */
 static uint64_t deadline_cycle(const struct vcpu *v, uint64_t now)
 {
-    uint64_t deadline = v->lapic.tsc_deadline, tsc = now + v->s.tsc_offset;
+    uint64_t deadline = v->lapic.tsc_deadline, count = tsc_at(&v->cpu->tsc, now), tsc = count + v->s.tsc_offset;
     if (deadline == 0) {
         return CYCLE_NEVER;
     }
     if (deadline <= tsc) {
         return now;
     }
-    return deadline - tsc < CYCLE_NEVER - now ? now + (deadline - tsc) : CYCLE_NEVER;
+    return deadline - tsc < UINT64_MAX - count ? tsc_cycle(&v->cpu->tsc, count + (deadline - tsc)) : CYCLE_NEVER;
 }
 
 void lapic_timer_arm(struct vcpu *v)

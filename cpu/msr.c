@@ -25,7 +25,7 @@ enum {
 
 static uint64_t read_tsc(struct vcpu *v)
 {
-    return machine_now(v->machine) + v->s.tsc_offset;
+    return vp_tsc(v);
 }
 
 /* A write moves the TSC, and IA32_TSC_ADJUST by as much; SDM 3B §17.17.3. */

@@ -89,7 +89,7 @@ struct vp_state {
     uint64_t star, lstar, cstar, fmask, kernel_gs_base;
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t pat, tsc_aux, misc_enable, spec_ctrl;
-    uint64_t tsc_offset; /* TSC = cycle + tsc_offset */
+    uint64_t tsc_offset; /* TSC = tsc_at(cycle) + tsc_offset, see tsc.h */
     uint64_t tsc_adjust;
     uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
     uint64_t pdpte[4]; /* PAE paging: loaded by MOV CR3, SDM 3A §4.4.1 */

@@ -157,7 +157,8 @@ struct cpu {
     struct blocks *blocks;     /* block.c */
     struct mmu_shared *tables; /* mmu.c: which page-table entries are in use */
     struct prng prng;          /* RDRAND, RDSEED */
-    uint64_t a20_mask;         /* ~0, or ~(1 << 20) while the A20 gate is closed */
+    struct tsc tsc;
+    uint64_t a20_mask; /* ~0, or ~(1 << 20) while the A20 gate is closed */
     bool extint_level;
 };
 

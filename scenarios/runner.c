@@ -249,6 +249,12 @@ static bool perform_actions(struct runner *r, struct message *why)
                 return false;
             }
             break;
+        case ACTION_MIGRATE:
+            partition_migrate(r->partition,
+                              &(struct migration){.tsc_hz = a->migrate.tsc_hz,
+                                                  .away_cycles = moment_cycles(a->migrate.away, r->scenario->model.tsc_hz),
+                                                  .page_invalid = a->migrate.page_invalid});
+            break;
         case ACTION_SEND:
             /* The receiver's queue is full: the guest does not read. Again in a millisecond of its time. */
             if (!platform_console_input(r->platform, a->port, (const uint8_t *)a->text, a->bytes)) {

@@ -225,6 +225,20 @@ static bool read_send(struct script_reader *r, struct action *a, const struct ya
     return true;
 }
 
+/* { migrate: { tsc: 1.5 GHz, time: 5 s, invalid: true } }: live migration to a host that is as it says. */
+static bool read_migrate(struct script_reader *r, struct action *a, const struct yaml_node *n)
+{
+    static const char *const keys[] = {"tsc", "time", "invalid"};
+    a->kind = ACTION_MIGRATE;
+    if (!value_keys(&r->value, n, "the new host: tsc, time, invalid", keys, ARRAY_COUNT(keys))) {
+        return false;
+    }
+    const struct yaml_node *tsc = yaml_find(n, "tsc"), *time = yaml_find(n, "time"), *invalid = yaml_find(n, "invalid");
+    return (tsc == NULL || value_quantity(&r->value, tsc, &units_frequency, CLOCK_HZ_MIN, CLOCK_HZ_MAX, &a->migrate.tsc_hz)) &&
+           (time == NULL || value_moment(&r->value, time, &a->migrate.away)) &&
+           (invalid == NULL || value_switch(&r->value, invalid, &a->migrate.page_invalid));
+}
+
 static bool read_action(struct script_reader *r, struct timeline_entry *e, struct yaml_node *n)
 {
     if (e->action_count == ACTIONS_MAX) {
@@ -236,9 +250,12 @@ static bool read_action(struct script_reader *r, struct timeline_entry *e, struc
         a->kind = ACTION_STOP;
         return true;
     }
-    struct yaml_node *send = yaml_find(n, "send"), *save = yaml_find(n, "save");
+    struct yaml_node *send = yaml_find(n, "send"), *save = yaml_find(n, "save"), *migrate = yaml_find(n, "migrate");
     if (n->kind == YAML_IS_MAPPING && n->count == 1 && send != NULL) {
         return read_send(r, a, send);
+    }
+    if (n->kind == YAML_IS_MAPPING && n->count == 1 && migrate != NULL) {
+        return read_migrate(r, a, migrate);
     }
     if (n->kind == YAML_IS_MAPPING && n->count == 1 && save != NULL) {
         a->kind = ACTION_SAVE;
@@ -247,7 +264,8 @@ static bool read_action(struct script_reader *r, struct timeline_entry *e, struc
                (a->text[0] != 0 || value_refuse(&r->value, save, "an empty file name; write where to save"));
     }
     const struct yaml_node *named = n->kind == YAML_IS_MAPPING && n->count > 0 ? yaml_key(n, 0) : n;
-    return value_refuse(&r->value, n, "%s is no action; expected stop, { send: TEXT } or { save: FILE }",
+    return value_refuse(&r->value, n,
+                        "%s is no action; expected stop, { send: TEXT }, { save: FILE } or { migrate: { tsc: RATE } }",
                         named->kind == YAML_IS_SCALAR ? quote_text(named->text).text : "this");
 }
 

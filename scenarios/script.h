@@ -57,13 +57,18 @@ struct condition {
     unsigned slot;  /* which of an expectation's two */
 };
 
-enum action_kind { ACTION_SEND, ACTION_STOP, ACTION_SAVE };
+enum action_kind { ACTION_SEND, ACTION_STOP, ACTION_SAVE, ACTION_MIGRATE };
 struct action {
     enum action_kind kind;
     const struct yaml_node *where;
     const char *text; /* SEND: the keys; SAVE: the file */
     size_t bytes;
     unsigned port; /* SEND: the UART, 0-3 */
+    struct {
+        uint64_t tsc_hz; /* 0: as before */
+        struct moment away;
+        bool page_invalid;
+    } migrate;
 };
 enum { ACTIONS_MAX = 16, SEND_MAX = 4096 };
 struct timeline_entry {

@@ -29,7 +29,7 @@ struct partition_registers {
     struct overlay_register statistics[STATISTICS_PAGES]; /* retail, internal */
     uint64_t crash[CRASH_PARAMETERS];
     uint64_t debug[DEBUG_REGISTERS];
-    uint64_t tsc_invariant_control;
+    uint64_t reenlightenment_control, tsc_emulation_control, tsc_invariant_control;
 };
 struct vp_registers {
     struct overlay_register assist;
@@ -61,11 +61,15 @@ struct partition {
     struct partition_registers registers;
     struct crash_report crash;
     struct reference_time reference;
+    uint64_t host_tsc_hz;        /* what the processor below has; the guest's differs while it is emulated */
+    uint32_t reference_sequence; /* of the TSC page, when it is valid */
+    bool reference_page_invalid;
 
     /* Turns, turns.c. */
     uint64_t turn_cycles;
     uint32_t turn_vp;                    /* whose turn it is, or was last */
     uint64_t turn_end;                   /* the turn is over at this cycle */
+    uint64_t away_until;                 /* no VP runs before this cycle */
     uint64_t awake[(VPS_MAX + 63) / 64]; /* bit clear: that VP is not runnable. Rebuilt, not saved */
     struct hv_vp *running;               /* inside vp_run() */
     uint64_t running_since;
@@ -123,5 +127,20 @@ void overlays_reset(struct partition *p);
 void overlay_register_write(struct partition *p, uint32_t vp, uint32_t msr, struct overlay_register *r, uint64_t value);
 bool partition_gpa_valid(const struct partition *p, uint64_t address);
 void reference_tsc_page_update(struct partition *p);
+struct reference_page {
+    uint32_t sequence;
+    uint64_t scale, offset;
+};
+struct reference_page reference_tsc_page(const struct partition *p);
+
+/* ---- migration.c ---- */
+/* Time, and with it the TSC page, begins anew where VP 0's TSC is. */
+void reference_time_start(struct partition *p);
+/* HV_TSC_EMULATION_STATUS.InProgress */
+bool tsc_emulated(const struct partition *p);
+void tsc_emulation_end(struct partition *p);
+/* Page, counter and clock agree; aborts when they do not. */
+void reference_time_check(const struct partition *p);
+void migration_state(struct state *s, struct partition *p);
 
 #endif

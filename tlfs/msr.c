@@ -84,6 +84,12 @@ const struct msr_row hv_msr_rows[] = {
     {0x40000104, "HV_X64_MSR_CRASH_P4", "§4.3.1", HV_GuestCrashRegsAvailable, RW, PARTITION(crash[4]), 0, NULL, NULL},
     {0x40000105, "HV_X64_MSR_CRASH_CTL", "§4.3.1.1", HV_GuestCrashRegsAvailable, RW, NOWHERE, 0, read_crash_ctl,
      write_crash_ctl},
+    {0x40000106, "HV_X64_MSR_REENLIGHTENMENT_CONTROL", "§16.6.1", HV_AccessReenlightenmentControls, RW,
+     PARTITION(reenlightenment_control), 0xfffeff00, NULL, write_reenlightenment_control},
+    {0x40000107, "HV_X64_MSR_TSC_EMULATION_CONTROL", "§16.6.2", HV_AccessReenlightenmentControls, RW,
+     PARTITION(tsc_emulation_control), ~1ULL, NULL, NULL},
+    {0x40000108, "HV_X64_MSR_TSC_EMULATION_STATUS", "§16.6.2", HV_AccessReenlightenmentControls, RW, NOWHERE, 0,
+     read_tsc_emulation_status, write_tsc_emulation_status},
     /* Later than every edition that is at hand; bit 0 lets CPUID show the invariant TSC (cpuid.c). */
     {0x40000118, "HV_X64_MSR_TSC_INVARIANT_CONTROL", "§2.4.4", HV_AccessTscInvariantControls, RW,
      PARTITION(tsc_invariant_control), ~1ULL, NULL, NULL},

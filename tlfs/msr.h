@@ -29,18 +29,20 @@ extern const struct msr_row hv_msr_rows[];
 extern const size_t hv_msr_row_count;
 
 /* ---- the handlers, by file ---- */
-msr_read_fn read_zero;                                         /* msr.c */
-msr_read_fn read_vp_index;                                     /* msr_identity.c */
-msr_write_fn write_guest_os_id, write_hypercall, write_reset;  /* msr_identity.c */
-msr_read_fn read_npiep_config, read_guest_idle;                /* msr_vp.c */
-msr_write_fn write_npiep_config, write_statistics_page;        /* msr_vp.c */
-msr_read_fn read_vp_runtime, read_time_ref_count;              /* msr_time.c */
-msr_read_fn read_tsc_frequency, read_apic_frequency;           /* msr_time.c */
-msr_write_fn write_reference_tsc;                              /* msr_time.c */
-msr_read_fn read_icr, read_tpr;                                /* msr_apic.c */
-msr_write_fn write_eoi, write_icr, write_tpr, write_vp_assist; /* msr_apic.c */
-msr_read_fn read_crash_ctl;                                    /* msr_crash.c */
-msr_write_fn write_crash_ctl;                                  /* msr_crash.c */
-msr_write_fn write_stimer_config, write_stimer_count;          /* stimer.c */
+msr_read_fn read_zero;                                                  /* msr.c */
+msr_read_fn read_vp_index;                                              /* msr_identity.c */
+msr_write_fn write_guest_os_id, write_hypercall, write_reset;           /* msr_identity.c */
+msr_read_fn read_npiep_config, read_guest_idle;                         /* msr_vp.c */
+msr_write_fn write_npiep_config, write_statistics_page;                 /* msr_vp.c */
+msr_read_fn read_vp_runtime, read_time_ref_count;                       /* msr_time.c */
+msr_read_fn read_tsc_frequency, read_apic_frequency;                    /* msr_time.c */
+msr_write_fn write_reference_tsc;                                       /* msr_time.c */
+msr_read_fn read_tsc_emulation_status;                                  /* msr_time.c */
+msr_write_fn write_reenlightenment_control, write_tsc_emulation_status; /* msr_time.c */
+msr_read_fn read_icr, read_tpr;                                         /* msr_apic.c */
+msr_write_fn write_eoi, write_icr, write_tpr, write_vp_assist;          /* msr_apic.c */
+msr_read_fn read_crash_ctl;                                             /* msr_crash.c */
+msr_write_fn write_crash_ctl;                                           /* msr_crash.c */
+msr_write_fn write_stimer_config, write_stimer_count;                   /* stimer.c */
 
 #endif

@@ -33,17 +33,26 @@ static void hypercall_page_fill(struct partition *p)
 
 void reference_tsc_page_update(struct partition *p)
 {
-    /* Sequence 0 sends the guest to the counter's MSR (§12.7.3.2): where the scale does not fit. Scale and offset never change
-     * while a partition runs, so 1 is the only other sequence. The offset is zero: reference time counts from the TSC's own
-     * zero. */
-    const uint32_t sequence = p->reference.scale ? 1 : 0;
-    const uint64_t scale = p->reference.scale, offset = 0;
+    /* Sequence 0 sends the guest to the counter's MSR (§12.7.3.2): where the scale does not fit, or the host has no such TSC.
+     */
+    const uint32_t sequence = p->reference.scale && !p->reference_page_invalid ? p->reference_sequence : 0;
+    const uint64_t scale = p->reference.scale, offset = p->reference.offset_100ns;
     int overlay = p->registers.reference_tsc.overlay;
     overlay_touch(p->machine->memory, overlay);
     uint8_t *page = overlay_host(p->machine->memory, overlay);
     memcpy(page + TSC_PAGE_SEQUENCE, &sequence, sizeof sequence);
     memcpy(page + TSC_PAGE_SCALE, &scale, sizeof scale);
     memcpy(page + TSC_PAGE_OFFSET, &offset, sizeof offset);
+}
+
+struct reference_page reference_tsc_page(const struct partition *p)
+{
+    const uint8_t *page = overlay_host(p->machine->memory, p->registers.reference_tsc.overlay);
+    struct reference_page r;
+    memcpy(&r.sequence, page + TSC_PAGE_SEQUENCE, sizeof r.sequence);
+    memcpy(&r.scale, page + TSC_PAGE_SCALE, sizeof r.scale);
+    memcpy(&r.offset, page + TSC_PAGE_OFFSET, sizeof r.offset);
+    return r;
 }
 
 static bool statistics_create(struct memory *m, struct overlay_register pages[STATISTICS_PAGES])

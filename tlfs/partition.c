@@ -64,14 +64,6 @@ static bool config_check(const struct partition_config *config, const char **why
     return true;
 }
 
-/* The TSC of VP 0 counts from cycle -tsc_offset: reference time has the same zero, so that the TSC page is exact. */
-static void reference_time_start(struct partition *p)
-{
-    struct vp_state s;
-    vp_get_state(p->vps[0].vcpu, &s);
-    p->reference = reference_time_init(p->machine->clock.hz, 0 - s.tsc_offset);
-}
-
 struct partition *partition_create(const struct partition_config *config, const char **why)
 {
     if (!config_check(config, why)) {
@@ -112,6 +104,7 @@ struct partition *partition_create(const struct partition_config *config, const 
     events_watch(p->machine->events, turns_event_earlier, p);
     p->machine->end_requested = turns_end_requested;
     p->machine->end_owner = p;
+    p->host_tsc_hz = config->cpu.model.tsc_hz;
     reference_time_start(p);
     if (p->enlightened) {
         for (unsigned i = 0; i < p->vp_count; i++) {
@@ -143,10 +136,12 @@ void partition_destroy(struct partition *p)
 
 void partition_reset(struct partition *p)
 {
+    tsc_emulation_end(p);
     cpu_reset(p->cpu);
     reference_time_start(p);
     if (p->enlightened) {
         p->registers.guest_os_id = p->registers.tsc_invariant_control = 0;
+        p->registers.reenlightenment_control = p->registers.tsc_emulation_control = 0;
         memset(p->registers.crash, 0, sizeof p->registers.crash);
         memset(p->registers.debug, 0, sizeof p->registers.debug);
         overlays_reset(p);
@@ -189,6 +184,11 @@ static void registers_check(struct state *s, const struct partition *p)
     if (p->registers.guest_os_id == 0 && p->registers.hypercall.value & OVERLAY_ENABLE && !(p->registers.hypercall.value & 2)) {
         state_fail(s, "hypercall page enabled without a guest OS identity");
     }
+    uint64_t reenlightenment = p->registers.reenlightenment_control;
+    if (reenlightenment & 0xfffeff00 ||
+        (reenlightenment >> 16 & 1 && ((uint8_t)reenlightenment < 16 || reenlightenment >> 32 >= p->vp_count))) {
+        state_fail(s, "reenlightenment control: impossible value 0x%llx", (unsigned long long)reenlightenment);
+    }
 }
 
 void partition_state(struct state *s, struct partition *p)
@@ -200,7 +200,7 @@ void partition_state(struct state *s, struct partition *p)
     state_u32_in(s, &vps, p->vp_count, p->vp_count, "number of VPs");
     state_u64_in(s, &turn, p->turn_cycles, p->turn_cycles, "cycles of a turn");
     turns_state(s, p);
-    state_u64(s, &p->reference.origin_cycle);
+    migration_state(s, p);
     if (!p->enlightened) {
         return;
     }
@@ -219,6 +219,8 @@ void partition_state(struct state *s, struct partition *p)
     for (unsigned i = 0; i < DEBUG_REGISTERS; i++) {
         state_u64(s, &p->registers.debug[i]);
     }
+    state_u64(s, &p->registers.reenlightenment_control);
+    state_u64_in(s, &p->registers.tsc_emulation_control, 0, 1, "TSC emulation control");
     state_u64_in(s, &p->registers.tsc_invariant_control, 0, 1, "TSC invariant control");
     crash_state(s, p);
     for (unsigned i = 0; i < p->vp_count; i++) {

@@ -43,6 +43,16 @@ struct crash_report {
 };
 const struct crash_report *partition_crash(const struct partition *p);
 
+/* Live migration, between two runs: the VPs stand still for `away_cycles` while time passes and devices go on; on the other
+ * side the TSC runs at `tsc_hz` (0: as before), at once or, when the guest has asked for it, once it says so. Reference time
+ * goes on. */
+struct migration {
+    uint64_t tsc_hz;
+    uint64_t away_cycles;
+    bool page_invalid; /* the new host cannot vouch for its TSC: the reference TSC page says so */
+};
+void partition_migrate(struct partition *p, const struct migration *m);
+
 struct machine *partition_machine(struct partition *p);
 struct cpu *partition_cpu(struct partition *p);
 

@@ -75,6 +75,7 @@ static void timer_expired(void *source, uint64_t due_cycle)
     if (!(t->config & CONFIG_ENABLE)) {
         return;
     }
+    reference_time_check(p);
     uint64_t now_100ns = partition_reference_time(p);
     TRACE(p->machine->trace, stimer_expiry, hv_vp_index(vp), from->timer, t->due_100ns, now_100ns, config_vector(t->config));
     if (t->config & CONFIG_PERIODIC) {
@@ -138,6 +139,15 @@ void stimers_reset(struct hv_vp *vp)
     for (unsigned i = 0; i < STIMERS; i++) {
         vp->registers.stimer[i] = (struct stimer){0};
         event_disarm(vp->partition->machine->events, vp->timer_source[i].event);
+    }
+}
+
+void stimers_rearm(struct hv_vp *vp)
+{
+    for (unsigned i = 0; i < STIMERS; i++) {
+        if (vp->registers.stimer[i].config & CONFIG_ENABLE) {
+            timer_arm(vp->partition, vp, i);
+        }
     }
 }
 

@@ -29,6 +29,8 @@ void stimers_create(struct partition *p, struct hv_vp *vp);
 void stimers_reset(struct hv_vp *vp);
 enum msr_outcome stimer_write_config(struct partition *p, struct hv_vp *vp, unsigned timer, uint64_t value);
 enum msr_outcome stimer_write_count(struct partition *p, struct hv_vp *vp, unsigned timer, uint64_t value);
+/* Reference time runs on another line: what is armed expires where that line says. */
+void stimers_rearm(struct hv_vp *vp);
 void stimers_state(struct state *s, struct hv_vp *vp);
 
 #endif

@@ -14,13 +14,14 @@ void turns_reset(struct partition *p)
 {
     memset(p->awake, 0xff, sizeof p->awake);
     p->turn_vp = p->vp_count - 1; /* so that VP 0 is next */
-    p->turn_end = 0;
+    p->turn_end = p->away_until = 0;
 }
 
 void turns_state(struct state *s, struct partition *p)
 {
     state_u32_in(s, &p->turn_vp, 0, p->vp_count - 1, "the VP whose turn it is");
     state_u64(s, &p->turn_end);
+    state_u64(s, &p->away_until);
     for (unsigned i = 0; i < p->vp_count; i++) {
         state_u64(s, &p->vps[i].run_cycles);
     }
@@ -115,6 +116,9 @@ static bool sleepers_sleep(const struct partition *p)
 /* The VP to run now: the one whose turn it is, or the next that can run and now begins its turn. NULL: all sleep. */
 static struct hv_vp *turn_pick(struct partition *p, uint64_t now)
 {
+    if (now < p->away_until) {
+        return NULL; /* migrated: nobody is there to run */
+    }
     if (now < p->turn_end) {
         return &p->vps[p->turn_vp];
     }
@@ -167,6 +171,9 @@ static void turn_run(struct partition *p, struct hv_vp *vp, uint64_t until)
 /* All sleep: the clock jumps to what is due next. When nothing ever will be, the guest is at its end. */
 static void idle(struct partition *p, uint64_t until, uint64_t next_event)
 {
+    if (p->machine->clock.cycle < p->away_until) {
+        next_event = next_event < p->away_until ? next_event : p->away_until;
+    }
     if (next_event == CYCLE_NEVER) {
         TRACE(p->machine->trace, all_asleep, TRACE_NO_VP, p->vp_count);
         machine_end(p->machine, END_HALTED, 0);
