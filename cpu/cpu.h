@@ -30,6 +30,10 @@ struct cpu_hooks {
     int (*hypercall)(void *owner, struct vcpu *vp, bool is_vmcall, bool *again);
     /* An EOI for a level-triggered vector went out on the bus (to the IOAPIC). */
     void (*eoi)(void *owner, uint8_t vector);
+    /* The VP ended an interrupt of any kind by an EOI. */
+    void (*end_of_interrupt)(void *owner, struct vcpu *vp, uint8_t vector);
+    /* The VP takes an interrupt: does it end by that alone, without an EOI? */
+    bool (*ends_by_itself)(void *owner, struct vcpu *vp, uint8_t vector);
     /* The external interrupt controller (8259 pair) is acknowledged: it answers its vector. */
     uint8_t (*extint_acknowledge)(void *owner);
     /* A VP was woken, halted, started or shut down: the scheduler may look again. */

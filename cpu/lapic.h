@@ -83,7 +83,8 @@ int lapic_pending(const struct vcpu *vp);
 enum { PENDING_EXTINT = 256 };
 /* Any interrupt at all has been requested, whatever its priority. */
 bool lapic_requested(const struct vcpu *vp);
-/* Moves it from IRR to ISR and returns it; for ExtINT asks the 8259. Spurious when it vanished. */
+/* Moves it from IRR to ISR (and out again when hooks.ends_by_itself says so) and returns it; for ExtINT asks the 8259. Spurious
+ * when it vanished. */
 uint8_t lapic_acknowledge(struct vcpu *vp);
 /* The event-queue callback of the timer. */
 void lapic_timer_due(void *vp, uint64_t due_cycle);

@@ -67,6 +67,17 @@ bool lapic_requested(const struct vcpu *v)
     return highest(v->lapic.irr) >= 0 || extint_asserted(v);
 }
 
+/* §10.8.5. The end of a level-triggered interrupt goes out to the IOAPICs. */
+static void interrupt_ends(struct vcpu *v, uint8_t vector)
+{
+    const struct cpu_hooks *h = &v->cpu->hooks;
+    put_vector(v->lapic.isr, vector, false);
+    TRACE(v->machine->trace, eoi, v->index, vector);
+    if (has_vector(v->lapic.tmr, vector) && h->eoi) {
+        h->eoi(h->owner, vector);
+    }
+}
+
 uint8_t lapic_acknowledge(struct vcpu *v)
 {
     struct lapic *l = &v->lapic;
@@ -81,6 +92,9 @@ uint8_t lapic_acknowledge(struct vcpu *v)
     }
     put_vector(l->irr, (uint8_t)vector, false);
     put_vector(l->isr, (uint8_t)vector, true);
+    if (h->ends_by_itself && h->ends_by_itself(h->owner, v, (uint8_t)vector)) {
+        interrupt_ends(v, (uint8_t)vector);
+    }
     return (uint8_t)vector;
 }
 
@@ -166,18 +180,16 @@ void lapic_notice_if_pending(struct vcpu *v)
     }
 }
 
-/* §10.8.5. The end of a level-triggered interrupt goes out to the IOAPICs. */
 void lapic_eoi(struct vcpu *v)
 {
-    struct lapic *l = &v->lapic;
-    int vector = highest(l->isr);
+    const struct cpu_hooks *h = &v->cpu->hooks;
+    int vector = highest(v->lapic.isr);
     if (vector < 0) {
         return;
     }
-    put_vector(l->isr, (uint8_t)vector, false);
-    TRACE(v->machine->trace, eoi, v->index, (uint64_t)vector);
-    if (has_vector(l->tmr, (uint8_t)vector) && v->cpu->hooks.eoi) {
-        v->cpu->hooks.eoi(v->cpu->hooks.owner, (uint8_t)vector);
+    interrupt_ends(v, (uint8_t)vector);
+    if (h->end_of_interrupt) {
+        h->end_of_interrupt(h->owner, v, (uint8_t)vector);
     }
     lapic_notice_if_pending(v);
 }

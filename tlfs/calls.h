@@ -7,4 +7,7 @@
 /* ---- calls_scheduler.c ---- */
 hypercall_fn call_notify_long_spin_wait;
 
+/* ---- calls_port.c ---- */
+hypercall_fn call_post_message, call_signal_event;
+
 #endif

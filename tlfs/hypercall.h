@@ -8,34 +8,7 @@
 #define ORRERY_TLFS_HYPERCALL_H
 
 #include "tlfs/profile.h"
-
-/* Appendix B. INSUFFICIENT_BUFFERS is misprinted 0x0033 there; INVALID_VTL_STATE stands in no table. */
-typedef uint16_t hv_status_t;
-enum {
-    HV_STATUS_SUCCESS = 0x0000,
-    HV_STATUS_INVALID_HYPERCALL_CODE = 0x0002,
-    HV_STATUS_INVALID_HYPERCALL_INPUT = 0x0003,
-    HV_STATUS_INVALID_ALIGNMENT = 0x0004,
-    HV_STATUS_INVALID_PARAMETER = 0x0005,
-    HV_STATUS_ACCESS_DENIED = 0x0006,
-    HV_STATUS_INVALID_PARTITION_STATE = 0x0007,
-    HV_STATUS_OPERATION_DENIED = 0x0008,
-    HV_STATUS_INSUFFICIENT_MEMORY = 0x000b,
-    HV_STATUS_INVALID_PARTITION_ID = 0x000d,
-    HV_STATUS_INVALID_VP_INDEX = 0x000e,
-    HV_STATUS_INVALID_PORT_ID = 0x0011,
-    HV_STATUS_INVALID_CONNECTION_ID = 0x0012,
-    HV_STATUS_INSUFFICIENT_BUFFERS = 0x0013,
-    HV_STATUS_INVALID_VP_STATE = 0x0015,
-    HV_STATUS_INVALID_SYNIC_STATE = 0x0018,
-    HV_STATUS_NO_DATA = 0x001b,
-    HV_STATUS_INACTIVE = 0x001c,
-    HV_STATUS_NO_RESOURCES = 0x001d,
-    HV_STATUS_FEATURE_UNAVAILABLE = 0x001e,
-    HV_STATUS_INVALID_REGISTER_VALUE = 0x0050,
-    HV_STATUS_INVALID_VTL_STATE = 0x0051,
-    HV_STATUS_INVALID_DEVICE_ID = 0x0057,
-};
+#include "tlfs/status.h"
 
 /* The hypercall input value, §3.7. The 6.0b figure gives the variable header nine bits and IsNested bit 26; the web edition and
  * every implementation have ten bits and bit 31. Nobody here is nested, so bit 31 is reserved like its neighbours. */

@@ -8,19 +8,16 @@
 #define ORRERY_TLFS_HYPERVISOR_H
 
 #include "machine/prng.h"
+#include "tlfs/messages.h"
+#include "tlfs/overlays.h"
 #include "tlfs/partition.h"
+#include "tlfs/ports.h"
 #include "tlfs/reference_time.h"
 #include "tlfs/stimer.h"
+#include "tlfs/synic.h"
 #include "tlfs/trace_ids.h"
 
 enum { VPS_MAX = 240, CRASH_PARAMETERS = 5, STATISTICS_PAGES = 2, DEBUG_REGISTERS = 5, DEFAULT_TURN_CYCLES = 10000 };
-
-/* An MSR that places an overlay page: [63:12] page number, [11:1] kept for the guest, [0] enable. */
-struct overlay_register {
-    uint64_t value;
-    int overlay; /* id in machine/memory.h */
-};
-#define OVERLAY_ENABLE 1ULL
 
 /* Synthetic registers of the partition. TLFS 6.0b appendix C. */
 struct partition_registers {
@@ -34,6 +31,7 @@ struct partition_registers {
 struct vp_registers {
     struct overlay_register assist;
     struct overlay_register statistics[STATISTICS_PAGES];
+    struct synic_registers synic;
     struct stimer stimer[STIMERS];
 };
 
@@ -42,6 +40,7 @@ struct hv_vp {
     struct vcpu *vcpu;
     struct vp_registers registers;
     struct stimer_source timer_source[STIMERS];
+    struct synic synic;
     uint64_t run_cycles; /* the clock moved so far while this VP ran */
 };
 
@@ -64,6 +63,11 @@ struct partition {
     uint64_t host_tsc_hz;        /* what the processor below has; the guest's differs while it is emulated */
     uint32_t reference_sequence; /* of the TSC page, when it is valid */
     bool reference_page_invalid;
+    struct messages messages;
+    struct {
+        struct port *port;
+        uint32_t count;
+    } ports; /* ports.c */
 
     /* Turns, turns.c. */
     uint64_t turn_cycles;
@@ -118,6 +122,11 @@ int hv_hypercall(void *partition, struct vcpu *vcpu, bool is_vmcall, bool *again
 
 /* ---- msr_crash.c ---- */
 void crash_state(struct state *s, struct partition *p);
+
+/* ---- ports.c ---- */
+void hv_ports_destroy(struct partition *p);
+void hv_ports_reset(struct partition *p);
+void hv_ports_state(struct state *s, struct partition *p);
 
 /* ---- overlays.c ---- */
 /* False when no overlay frame is left. Fills the pages that never change: hypercall code, reference TSC. */

@@ -2,8 +2,8 @@
  *
  * Invariants: an MSR whose privilege is not announced raises #GP on every access, as does a write to a read-only one, a read of
  * a write-only one and a set RsvdZ bit; RsvdP bits are kept. Checks first, effects after: a refused write changes nothing.
- * Leaves out: the handlers, which stand with their subjects (msr_*.c, stimer.c), and everything of which features.def says that
- * it is not built.
+ * Leaves out: the handlers, which stand with their subjects (msr_*.c, stimer.c, synic.c), and everything of which features.def
+ * says that it is not built.
  */
 #include "tlfs/msr.h"
 
@@ -46,6 +46,27 @@ const struct msr_row hv_msr_rows[] = {
     {0x40000072, "HV_X64_MSR_TPR", "§10.2.3.3", HV_AccessIntrCtrlRegs, RW, NOWHERE, ~0xffULL, read_tpr, write_tpr},
     {0x40000073, "HV_X64_MSR_VP_ASSIST_PAGE", "§7.8.7.1", HV_AccessIntrCtrlRegs, RW, VP(assist.value), 0, NULL,
      write_vp_assist},
+    {0x40000080, "HV_X64_MSR_SCONTROL", "§11.8.1", HV_AccessSynicRegs, RW, VP(synic.scontrol), 0, NULL, write_scontrol},
+    {0x40000081, "HV_X64_MSR_SVERSION", "§11.8.2", HV_AccessSynicRegs, RO, NOWHERE, 0, read_sversion, NULL},
+    {0x40000082, "HV_X64_MSR_SIEFP", "§11.8.3", HV_AccessSynicRegs, RW, VP(synic.siefp.value), 0, NULL, write_siefp},
+    {0x40000083, "HV_X64_MSR_SIMP", "§11.8.4", HV_AccessSynicRegs, RW, VP(synic.simp.value), 0, NULL, write_simp},
+    {0x40000084, "HV_X64_MSR_EOM", "§11.8.6", HV_AccessSynicRegs, RW, NOWHERE, 0, read_zero, write_eom},
+    {0x40000090, "HV_X64_MSR_SINT0", "§11.8.5", HV_AccessSynicRegs, RW, VP(synic.sint[0]), 0, NULL, write_sint},
+    {0x40000091, "HV_X64_MSR_SINT1", "§11.8.5", HV_AccessSynicRegs, RW, VP(synic.sint[1]), 0, NULL, write_sint},
+    {0x40000092, "HV_X64_MSR_SINT2", "§11.8.5", HV_AccessSynicRegs, RW, VP(synic.sint[2]), 0, NULL, write_sint},
+    {0x40000093, "HV_X64_MSR_SINT3", "§11.8.5", HV_AccessSynicRegs, RW, VP(synic.sint[3]), 0, NULL, write_sint},
+    {0x40000094, "HV_X64_MSR_SINT4", "§11.8.5", HV_AccessSynicRegs, RW, VP(synic.sint[4]), 0, NULL, write_sint},
+    {0x40000095, "HV_X64_MSR_SINT5", "§11.8.5", HV_AccessSynicRegs, RW, VP(synic.sint[5]), 0, NULL, write_sint},
+    {0x40000096, "HV_X64_MSR_SINT6", "§11.8.5", HV_AccessSynicRegs, RW, VP(synic.sint[6]), 0, NULL, write_sint},
+    {0x40000097, "HV_X64_MSR_SINT7", "§11.8.5", HV_AccessSynicRegs, RW, VP(synic.sint[7]), 0, NULL, write_sint},
+    {0x40000098, "HV_X64_MSR_SINT8", "§11.8.5", HV_AccessSynicRegs, RW, VP(synic.sint[8]), 0, NULL, write_sint},
+    {0x40000099, "HV_X64_MSR_SINT9", "§11.8.5", HV_AccessSynicRegs, RW, VP(synic.sint[9]), 0, NULL, write_sint},
+    {0x4000009a, "HV_X64_MSR_SINT10", "§11.8.5", HV_AccessSynicRegs, RW, VP(synic.sint[10]), 0, NULL, write_sint},
+    {0x4000009b, "HV_X64_MSR_SINT11", "§11.8.5", HV_AccessSynicRegs, RW, VP(synic.sint[11]), 0, NULL, write_sint},
+    {0x4000009c, "HV_X64_MSR_SINT12", "§11.8.5", HV_AccessSynicRegs, RW, VP(synic.sint[12]), 0, NULL, write_sint},
+    {0x4000009d, "HV_X64_MSR_SINT13", "§11.8.5", HV_AccessSynicRegs, RW, VP(synic.sint[13]), 0, NULL, write_sint},
+    {0x4000009e, "HV_X64_MSR_SINT14", "§11.8.5", HV_AccessSynicRegs, RW, VP(synic.sint[14]), 0, NULL, write_sint},
+    {0x4000009f, "HV_X64_MSR_SINT15", "§11.8.5", HV_AccessSynicRegs, RW, VP(synic.sint[15]), 0, NULL, write_sint},
     {0x400000b0, "HV_X64_MSR_STIMER0_CONFIG", "§12.5.1", HV_AccessSyntheticTimerRegs, RW, VP(stimer[0].config), ~0xf1fffULL,
      NULL, write_stimer_config},
     {0x400000b1, "HV_X64_MSR_STIMER0_COUNT", "§12.5.2", HV_AccessSyntheticTimerRegs, RW, VP(stimer[0].count), 0, NULL,

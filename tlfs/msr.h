@@ -44,5 +44,8 @@ msr_write_fn write_eoi, write_icr, write_tpr, write_vp_assist;          /* msr_a
 msr_read_fn read_crash_ctl;                                             /* msr_crash.c */
 msr_write_fn write_crash_ctl;                                           /* msr_crash.c */
 msr_write_fn write_stimer_config, write_stimer_count;                   /* stimer.c */
+msr_read_fn read_sversion;                                              /* synic.c */
+msr_write_fn write_scontrol, write_siefp, write_simp;                   /* synic.c */
+msr_write_fn write_eom, write_sint;                                     /* synic.c */
 
 #endif

@@ -1,5 +1,5 @@
-/* Overlay pages of the hypervisor: hypercall code, reference TSC, VP assist, statistics. TLFS 6.0b §5.2.1, §3.13, §12.7,
- * §7.8.7; TLFS 2.0a §21.
+/* Overlay pages of the hypervisor: hypercall code, reference TSC, statistics; of each VP assist, SIEF and SIM. TLFS 6.0b
+ * §5.2.1, §3.13, §12.7, §7.8.7, §11.9; TLFS 2.0a §21.
  *
  * Invariants: each overlay has one frame for the life of the partition, and its contents travel with it; it lies where its MSR
  * says, or nowhere when the MSR is disabled or names a page beyond the GPA space. The guest cannot write the code, the TSC page
@@ -65,6 +65,14 @@ static bool statistics_create(struct memory *m, struct overlay_register pages[ST
     return ok;
 }
 
+enum { VP_PAGES = 3 };
+static struct overlay_register *vp_page(struct partition *p, unsigned vp, unsigned page)
+{
+    struct vp_registers *r = &p->vps[vp].registers;
+    struct overlay_register *const pages[VP_PAGES] = {&r->assist, &r->synic.siefp, &r->synic.simp};
+    return pages[page];
+}
+
 bool overlays_create(struct partition *p)
 {
     struct memory *m = p->machine->memory;
@@ -73,9 +81,13 @@ bool overlays_create(struct partition *p)
     bool ok = p->registers.hypercall.overlay >= 0 && p->registers.reference_tsc.overlay >= 0;
     ok = statistics_create(m, p->registers.statistics) && ok;
     for (unsigned i = 0; i < p->vp_count; i++) {
-        p->vps[i].registers.assist.overlay = overlay_create(m, "vp-assist", true);
-        ok = ok && p->vps[i].registers.assist.overlay >= 0;
         ok = statistics_create(m, p->vps[i].registers.statistics) && ok;
+    }
+    static const char *const names[VP_PAGES] = {"vp-assist", "siefp", "simp"};
+    for (unsigned i = 0; i < p->vp_count * VP_PAGES; i++) {
+        struct overlay_register *r = vp_page(p, i / VP_PAGES, i % VP_PAGES);
+        r->overlay = overlay_create(m, names[i % VP_PAGES], true);
+        ok = ok && r->overlay >= 0;
     }
     if (ok) {
         hypercall_page_fill(p);
@@ -101,8 +113,8 @@ void overlays_reset(struct partition *p)
             overlay_register_reset(p, &p->vps[k].registers.statistics[i]);
         }
     }
-    for (unsigned i = 0; i < p->vp_count; i++) {
-        struct overlay_register *r = &p->vps[i].registers.assist;
+    for (unsigned i = 0; i < p->vp_count * VP_PAGES; i++) {
+        struct overlay_register *r = vp_page(p, i / VP_PAGES, i % VP_PAGES);
         overlay_register_reset(p, r);
         overlay_touch(p->machine->memory, r->overlay);
         memset(overlay_host(p->machine->memory, r->overlay), 0, PAGE_BYTES);

@@ -32,6 +32,16 @@ static uint8_t hook_extint_acknowledge(void *partition)
     return p->platform.extint_acknowledge != NULL ? p->platform.extint_acknowledge(p->platform.owner) : 0xff;
 }
 
+static void hook_end_of_interrupt(void *partition, struct vcpu *vcpu, uint8_t vector)
+{
+    synic_end_of_interrupt(hv_vp_of(partition, vcpu), vector);
+}
+
+static bool hook_ends_by_itself(void *partition, struct vcpu *vcpu, uint8_t vector)
+{
+    return synic_auto_eoi(hv_vp_of(partition, vcpu), vector);
+}
+
 static struct cpu_hooks hooks_of(struct partition *p)
 {
     struct cpu_hooks hooks = {
@@ -41,6 +51,8 @@ static struct cpu_hooks hooks_of(struct partition *p)
         hooks.rdmsr = hv_rdmsr;
         hooks.wrmsr = hv_wrmsr;
         hooks.hypercall = hv_hypercall;
+        hooks.end_of_interrupt = hook_end_of_interrupt;
+        hooks.ends_by_itself = hook_ends_by_itself;
     }
     return hooks;
 }
@@ -109,6 +121,12 @@ struct partition *partition_create(const struct partition_config *config, const 
     if (p->enlightened) {
         for (unsigned i = 0; i < p->vp_count; i++) {
             stimers_create(p, &p->vps[i]);
+            synic_create(p, &p->vps[i]);
+        }
+        if (!messages_create(p)) {
+            *why = "out of memory";
+            partition_destroy(p);
+            return NULL;
         }
         if (!overlays_create(p)) {
             *why = "no overlay page is left for the hypervisor";
@@ -125,6 +143,8 @@ void partition_destroy(struct partition *p)
     if (p == NULL) {
         return;
     }
+    hv_ports_destroy(p);
+    messages_destroy(p);
     if (p->cpu != NULL) {
         cpu_destroy(p->cpu);
     }
@@ -147,7 +167,10 @@ void partition_reset(struct partition *p)
         overlays_reset(p);
         for (unsigned i = 0; i < p->vp_count; i++) {
             stimers_reset(&p->vps[i]);
+            synic_reset(&p->vps[i]);
         }
+        messages_reset(p);
+        hv_ports_reset(p);
     }
     turns_reset(p);
     p->pause_requested = false;
@@ -233,4 +256,10 @@ void partition_state(struct state *s, struct partition *p)
     if (state_restoring(s)) {
         registers_check(s, p);
     }
+    state_section(s, "synic", 1);
+    for (unsigned i = 0; i < p->vp_count; i++) {
+        synic_state(s, &p->vps[i]);
+    }
+    messages_state(s, p);
+    hv_ports_state(s, p);
 }

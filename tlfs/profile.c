@@ -18,8 +18,9 @@
 static const struct {
     enum hv_feature feature, needs;
 } feature_needs[] = {
-    /* Message mode is not built, so a timer can do nothing but interrupt directly (§12.2). */
-    {HV_AccessSyntheticTimerRegs, HV_DirectSyntheticTimers},
+    /* Bits and hints about SINTs, whose registers the privilege grants (§4.2.2). */
+    {HV_SintPollingModeAvailable, HV_AccessSynicRegs},
+    {HV_DeprecateAutoEoi, HV_AccessSynicRegs},
     /* Both bits stand for the two MSRs: one grants them, the other says that they are there (§4.2.2, §2.4). */
     {HV_AccessFrequencyRegs, HV_FrequencyRegsAvailable},
     {HV_FrequencyRegsAvailable, HV_AccessFrequencyRegs},

@@ -1,8 +1,9 @@
 /* Synthetic timers: registers, expiry, periods. TLFS 6.0b §12.5.
  *
- * Invariants: an enabled timer is in direct mode, has a vector of 16 or more and a count; its event is armed for the first
- * cycle at which the reference counter shows due_100ns, so it never fires early and fires at the first boundary there. Leaves
- * out: message mode (SynIC), the time-unhalted timer.
+ * Invariants: an enabled timer has a count, and a vector of 16 or more (direct mode) or a SINT other than 0; its event is armed
+ * for the first cycle at which the reference counter shows due_100ns, so it never fires early and fires at the first boundary
+ * there. A message that waits is not taken back when its timer is stopped.
+ * Leaves out: the time-unhalted timer.
  */
 #include "tlfs/stimer.h"
 
@@ -19,7 +20,9 @@ enum {
     CONFIG_AUTO_ENABLE = 1 << 3,
     CONFIG_VECTOR_SHIFT = 4,
     CONFIG_DIRECT = 1 << 12,
-    CONFIG_KNOWN = 0xf1fff, /* SINTx 19:16; the rest is RsvdZ */
+    CONFIG_SINT_SHIFT = 16,
+    CONFIG_KNOWN = 0xf1fff,      /* SINTx 19:16; the rest is RsvdZ */
+    CONFIG_DIRECT_MODE = 0x1ff0, /* vector and mode: RsvdZ where direct timers are not announced */
 };
 /* A shorter period is served at this one: expirations that come too fast "may be skipped completely" (§12.1.4), and a guest
  * must get on with its work between two of them. */
@@ -29,6 +32,17 @@ enum { VECTOR_LEAST = 16 };
 static uint8_t config_vector(uint64_t config)
 {
     return (uint8_t)(config >> CONFIG_VECTOR_SHIFT);
+}
+
+static unsigned config_sint(uint64_t config)
+{
+    return config >> CONFIG_SINT_SHIFT & 0xf;
+}
+
+/* §12.5.1, §12.5.2: a timer without a count, or with a message for SINT 0, cannot be enabled. */
+static bool can_run(const struct stimer *t)
+{
+    return t->count != 0 && (t->config & CONFIG_DIRECT || config_sint(t->config) != 0);
 }
 
 static void timer_arm(struct partition *p, struct hv_vp *vp, unsigned timer)
@@ -50,8 +64,7 @@ static void timer_restart(struct partition *p, struct hv_vp *vp, unsigned timer)
 {
     struct stimer *t = &vp->registers.stimer[timer];
     event_disarm(p->machine->events, vp->timer_source[timer].event);
-    /* Count zero stops a timer. One that is to send a message needs a SINT other than 0, and the SynIC: neither is there. */
-    if (t->count == 0 || !(t->config & CONFIG_DIRECT)) {
+    if (!can_run(t)) {
         t->config &= ~(uint64_t)CONFIG_ENABLE;
     }
     if (!(t->config & CONFIG_ENABLE)) {
@@ -76,8 +89,8 @@ static void timer_expired(void *source, uint64_t due_cycle)
         return;
     }
     reference_time_check(p);
-    uint64_t now_100ns = partition_reference_time(p);
-    TRACE(p->machine->trace, stimer_expiry, hv_vp_index(vp), from->timer, t->due_100ns, now_100ns, config_vector(t->config));
+    uint64_t now_100ns = partition_reference_time(p), due_100ns = t->due_100ns;
+    TRACE(p->machine->trace, stimer_expiry, hv_vp_index(vp), from->timer, due_100ns, now_100ns, config_vector(t->config));
     if (t->config & CONFIG_PERIODIC) {
         /* The schedule stays a multiple of the period from the start. What is already past is skipped: both of §12.1.4's
          * techniques allow that, so lazy timers are served like the others. */
@@ -90,13 +103,22 @@ static void timer_expired(void *source, uint64_t due_cycle)
         t->config &= ~(uint64_t)CONFIG_ENABLE; /* §12.5.1: a one-shot timer that expired is disabled */
         t->due_100ns = 0;
     }
-    lapic_interrupt(vp->vcpu, config_vector(vp->registers.stimer[from->timer].config), false);
+    if (t->config & CONFIG_DIRECT) {
+        lapic_interrupt(vp->vcpu, config_vector(t->config), false);
+    } else {
+        synic_timer_message(vp, from->timer, config_sint(t->config), due_100ns);
+    }
+}
+
+static uint64_t config_known(const struct partition *p)
+{
+    return profile_has(&p->profile, HV_DirectSyntheticTimers) ? CONFIG_KNOWN : CONFIG_KNOWN & ~CONFIG_DIRECT_MODE;
 }
 
 enum msr_outcome stimer_write_config(struct partition *p, struct hv_vp *vp, unsigned timer, uint64_t value)
 {
     /* A vector below 16 cannot be a fixed interrupt (SDM 3A §10.5.2). The TLFS is silent; it is refused like a reserved bit. */
-    if (value & CONFIG_DIRECT && config_vector(value) < VECTOR_LEAST) {
+    if (value & ~config_known(p) || (value & CONFIG_DIRECT && config_vector(value) < VECTOR_LEAST)) {
         return MSR_GP;
     }
     vp->registers.stimer[timer].config = value;
@@ -159,7 +181,7 @@ void stimers_state(struct state *s, struct hv_vp *vp)
         state_u64(s, &t->count);
         state_u64(s, &t->due_100ns);
         bool direct = t->config & CONFIG_DIRECT;
-        if (t->config & ~(uint64_t)CONFIG_KNOWN || (t->config & CONFIG_ENABLE && (!direct || t->count == 0)) ||
+        if (t->config & ~config_known(vp->partition) || (t->config & CONFIG_ENABLE && !can_run(t)) ||
             (direct && config_vector(t->config) < VECTOR_LEAST)) {
             if (state_restoring(s)) {
                 state_fail(s, "synthetic timer %u: impossible configuration 0x%llx", i, (unsigned long long)t->config);

@@ -1,8 +1,8 @@
 /* Synthetic timers of one VP. TLFS 6.0b §12.1, §12.2, §12.5.
  *
- * Four timers a VP, each one-shot or periodic, in direct mode only: expiry raises an edge interrupt in the VP's local APIC. A
- * timer that would send a message cannot be enabled while there is no SynIC: its Enable bit reads back zero, as it does for
- * SINT 0.
+ * Four timers a VP, each one-shot or periodic. Expiry raises an edge interrupt in the VP's local APIC (direct mode) or sends a
+ * message to one of its SINTs, for which each timer has one buffer: what expires while its last message still waits replaces
+ * it.
  */
 #ifndef ORRERY_TLFS_STIMER_H
 #define ORRERY_TLFS_STIMER_H

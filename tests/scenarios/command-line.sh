@@ -72,7 +72,7 @@ claim "a missing scenario is named with its place" complains "nope.yaml:1:1:" ru
 claim "a missing image is named with its place" complains 'good.yaml:5:25: cannot use image "nope"' run good.yaml --set IMAGE=nope
 claim "an unknown cost table is refused" complains '"free"' run good.yaml --cost free
 claim "an unknown profile is refused" complains '"ws1"' profile ws1
-claim "profile shows what is withheld and why" sh -c "'$orrery' profile ws2016 | grep -q 'withheld  AccessSynicRegs: '"
+claim "profile shows what is withheld and why" sh -c "'$orrery' profile ws2016 | grep -q 'withheld  MsrBitmapsInUse: '"
 claim "check accepts without running" exits 0 check good.yaml
 claim "check refuses each bad file" sh -c "! '$orrery' check good.yaml '$here'/bad/*.yaml 2>err && [ \$(wc -l <err) -eq \$(ls '$here'/bad/*.yaml | wc -l) ]"
 

@@ -114,22 +114,22 @@ Test(profile, the_feature_table_is_sorted_without_duplicates)
     }
 }
 
-/* §12.2: before direct mode every timer sends messages, for which there is no SynIC. */
-Test(profile, synthetic_timers_are_withheld_where_only_message_mode_exists)
+/* §12.2: before direct mode every timer sends messages. */
+Test(profile, synthetic_timers_do_not_need_direct_mode)
 {
-    cr_expect_not(profile_has(&(struct profile[]){of("ws2012")}[0], HV_AccessSyntheticTimerRegs));
-    cr_expect(profile_truth_has(&(struct profile[]){of("ws2012")}[0], HV_AccessSyntheticTimerRegs));
-    cr_expect(profile_has(&(struct profile[]){of("ws2016")}[0], HV_AccessSyntheticTimerRegs));
+    struct profile p = of("ws2012");
+    cr_expect(profile_has(&p, HV_AccessSyntheticTimerRegs) && !profile_has(&p, HV_DirectSyntheticTimers));
 }
 
 Test(profile_set, a_feature_comes_with_what_it_needs_and_goes_with_it)
 {
     struct profile p = of("ws2012");
     const char *why = NULL;
-    cr_assert(profile_set(&p, "AccessSyntheticTimerRegs", true, &why));
-    cr_expect(profile_has(&p, HV_AccessSyntheticTimerRegs) && profile_has(&p, HV_DirectSyntheticTimers));
-    cr_assert(profile_set(&p, "DirectSyntheticTimers", false, &why));
-    cr_expect(!profile_has(&p, HV_AccessSyntheticTimerRegs) && !profile_has(&p, HV_DirectSyntheticTimers));
+    cr_assert(profile_set(&p, "AccessSynicRegs", false, &why));
+    cr_assert(profile_set(&p, "SintPollingModeAvailable", true, &why));
+    cr_expect(profile_has(&p, HV_SintPollingModeAvailable) && profile_has(&p, HV_AccessSynicRegs));
+    cr_assert(profile_set(&p, "AccessSynicRegs", false, &why));
+    cr_expect(!profile_has(&p, HV_SintPollingModeAvailable) && !profile_has(&p, HV_AccessSynicRegs));
 }
 
 Test(profile_set, frequency_bits_stand_and_fall_together)
@@ -146,12 +146,12 @@ Test(profile_set, what_is_not_built_is_refused_with_the_reason)
 {
     struct profile p = of("ws2016"), before = p;
     const char *why = NULL;
-    cr_expect_not(profile_set(&p, "AccessSynicRegs", true, &why));
-    cr_expect_str_eq(why, "the SynIC is not built");
+    cr_expect_not(profile_set(&p, "AccessVSM", true, &why));
+    cr_expect_str_eq(why, "virtual secure mode is not built");
     cr_expect_not(profile_set(&p, "AccessEverything", true, &why));
     cr_expect_str_eq(why, "no such feature");
     cr_expect_arr_eq(&p, &before, sizeof p);
-    cr_expect(profile_set(&p, "AccessSynicRegs", false, &why), "what is off may be set off");
+    cr_expect(profile_set(&p, "AccessVSM", false, &why), "what is off may be set off");
 }
 
 Test(profile_set, truth_stays_as_the_edition_has_it)
