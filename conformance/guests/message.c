@@ -562,6 +562,22 @@ TEST(auto_eoi_spares_in_flight, "synic.sint.auto-eoi-in-flight")
     EXPECT(!lapic_bit(LAPIC_ISR, VECTOR_A), "EOI does not end it");
 }
 
+TEST(auto_eoi_can_be_turned_off, "synic.sint.auto-eoi-off")
+{
+    NEEDS_TIMERS();
+    irq_on(VECTOR_A, note_isr);
+    irq_eoi(VECTOR_A, false);
+    sint_on(2, VECTOR_A, HV_SYNIC_SINT_AUTO_EOI);
+    irqs(true);
+    timer_message(0, 2);
+    EXPECT(WAIT_FOR(irq_count(VECTOR_A) == 1, ARRIVAL_100NS), "no interrupt");
+    slot_clear(2);
+    sint_on(2, VECTOR_A, 0);
+    timer_message(0, 2);
+    EXPECT(WAIT_FOR(irq_count(VECTOR_A) == 2, ARRIVAL_100NS), "no second interrupt");
+    EXPECT(isr_in_handler && lapic_bit(LAPIC_ISR, VECTOR_A), "the second one has ended by itself");
+}
+
 TEST(sints_may_share_a_vector, "synic.sint.shared-vector")
 {
     NEEDS_TIMERS();
