@@ -2,8 +2,8 @@
  *
  * One function for each section of the file. Defaults stand in scenario_defaults() and in FORMAT.md.
  */
+#include "scenarios/config_parts.h"
 #include "scenarios/files.h"
-#include "scenarios/scenario.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,8 +90,9 @@ static bool read_partition(struct config_reader *r, const struct yaml_node *n)
     struct scenario *s = r->scenario;
     uint64_t vps = s->vps;
     unsigned policy = TRANSLATE_FRESH;
-    if (n != NULL && !value_keys(&r->value, n, "the partition's settings",
-                                 KEYS("profile", "vps", "memory", "seed", "turn", "epoch", "features", "translation"))) {
+    if (n != NULL &&
+        !value_keys(&r->value, n, "the partition's settings",
+                    KEYS("profile", "vps", "memory", "seed", "turn", "epoch", "features", "translation", "ports"))) {
         return false;
     }
     if (!read_profile(r, yaml_find(n, "profile")) || !optional(r, n, "vps", &units_integer, 1, 240, &vps) ||
@@ -106,7 +107,7 @@ static bool read_partition(struct config_reader *r, const struct yaml_node *n)
     }
     s->vps = (unsigned)vps;
     s->translation = policy == 0 ? TRANSLATE_FRESH : TRANSLATE_STALEST;
-    return read_profile_features(r, yaml_find(n, "features"));
+    return read_profile_features(r, yaml_find(n, "features")) && config_ports_read(&r->value, yaml_find(n, "ports"), s);
 }
 
 /* ---- cpu, cost ---- */
@@ -440,7 +441,8 @@ static bool read_root(struct config_reader *r)
     return read_name(r, name) && read_covers(r, yaml_find(root, "covers")) && read_partition(r, yaml_find(root, "partition")) &&
            read_cpu(r, yaml_find(root, "cpu")) && read_cost(r, yaml_find(root, "cost")) && read_times(r, root) &&
            read_guest(r, yaml_find(root, "guest")) && read_devices(r, yaml_find(root, "devices")) &&
-           script_read(&s->script, yaml_find(root, "timeline"), yaml_find(root, "expect"), s->file, r->value.why);
+           script_read(&s->script, yaml_find(root, "timeline"), yaml_find(root, "expect"), s->file, r->value.why) &&
+           config_actions_check(&r->value, s);
 }
 
 static void scenario_defaults(struct scenario *s)

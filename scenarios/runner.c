@@ -106,6 +106,18 @@ static bool machine_build(struct runner *r, struct message *why)
     return true;
 }
 
+static bool ports_create_all(struct runner *r, struct message *why)
+{
+    const struct scenario *s = r->scenario;
+    const char *reason = NULL;
+    for (unsigned i = 0; i < s->port_count; i++) {
+        if (port_create(r->partition, &s->ports[i], &reason) < 0) {
+            return refuse(r, yaml_find(yaml_find(s->tree->root, "partition"), "ports"), why, reason);
+        }
+    }
+    return true;
+}
+
 static bool guest_load(struct runner *r, struct message *why)
 {
     char reason[400] = "refused";
@@ -128,7 +140,7 @@ struct runner *runner_create(const struct scenario *scenario, const struct run_o
     r->chain = digest_chain_start(scenario->epoch_cycles);
     r->stage = stage_create(&scenario->script, scenario->model.tsc_hz);
     bool ok = (r->stage != NULL && console_create(&r->console)) || message_say(why, "the host has no memory left");
-    if (!ok || !machine_build(r, why) || !guest_load(r, why)) {
+    if (!ok || !machine_build(r, why) || !ports_create_all(r, why) || !guest_load(r, why)) {
         runner_destroy(r);
         return NULL;
     }
@@ -234,6 +246,31 @@ static bool save_action(struct runner *r, const struct action *a, struct message
     return ok;
 }
 
+/* What the host does at the SynIC. False: not now, but a millisecond of the guest's time later: no buffer is free. */
+static bool host_action(struct runner *r, const struct action *a)
+{
+    struct partition *p = r->partition;
+    switch (a->kind) {
+    case ACTION_POST:
+        return host_post(p, a->host.vp, a->host.sint, a->host.type, a->host.payload, a->host.bytes) !=
+               HV_STATUS_INSUFFICIENT_BUFFERS;
+    case ACTION_SIGNAL:
+        host_signal(p, a->host.vp, a->host.sint, a->host.flag);
+        return true;
+    case ACTION_HOLD_SLOT:
+        host_hold_slot(p, a->host.vp, a->host.sint,
+                       runner_cycles(r) + moment_cycles(a->host.length, r->scenario->model.tsc_hz));
+        return true;
+    default:
+        break;
+    }
+    int port = port_of_connection(p, a->host.connection);
+    if (port >= 0) {
+        (a->kind == ACTION_DELETE_PORT ? port_delete : port_disconnect)(p, port);
+    }
+    return true;
+}
+
 static bool perform_actions(struct runner *r, struct message *why)
 {
     uint64_t now = runner_cycles(r);
@@ -254,6 +291,15 @@ static bool perform_actions(struct runner *r, struct message *why)
                               &(struct migration){.tsc_hz = a->migrate.tsc_hz,
                                                   .away_cycles = moment_cycles(a->migrate.away, r->scenario->model.tsc_hz),
                                                   .page_invalid = a->migrate.page_invalid});
+            break;
+        case ACTION_POST:
+        case ACTION_SIGNAL:
+        case ACTION_HOLD_SLOT:
+        case ACTION_DELETE_PORT:
+        case ACTION_DISCONNECT:
+            if (!host_action(r, a)) {
+                stage_postpone(r->stage, a, now + r->scenario->model.tsc_hz / 1000);
+            }
             break;
         case ACTION_SEND:
             /* The receiver's queue is full: the guest does not read. Again in a millisecond of its time. */

@@ -9,9 +9,10 @@
 #include "cpu/cpu.h"
 #include "scenarios/boot.h"
 #include "scenarios/script.h"
+#include "tlfs/ports.h"
 #include "tlfs/profile.h"
 
-enum { SCENARIO_MODULES_MAX = 32, SCENARIO_COVERS_MAX = 256 };
+enum { SCENARIO_PORTS_MAX = 64, SCENARIO_MODULES_MAX = 32, SCENARIO_COVERS_MAX = 256 };
 #define SCENARIO_IMAGE_MAX (1ULL << 30)
 #define SCENARIO_EPOCHS_MAX 1000000ULL
 
@@ -33,6 +34,8 @@ struct scenario {
     struct profile profile_store;
     unsigned vps;
     uint64_t memory_bytes, seed, turn_cycles;
+    struct port_config ports[SCENARIO_PORTS_MAX];
+    unsigned port_count;
     uint64_t epoch_cycles;
     enum translation_policy translation;
     struct cpu_model model;

@@ -1,5 +1,5 @@
 /* Timeline and expectations from the tree. See script.h for the shape. */
-#include "scenarios/script.h"
+#include "scenarios/script_parts.h"
 
 #include "cpu/trace_ids.h"
 #include "devices/trace_ids.h"
@@ -195,78 +195,12 @@ static bool read_condition(struct script_reader *r, const struct yaml_node *n, b
 
 /* ---- timeline ---- */
 
-static bool read_send(struct script_reader *r, struct action *a, const struct yaml_node *n)
-{
-    static const char *const keys[] = {"text", "port"};
-    const struct yaml_node *text = n;
-    a->kind = ACTION_SEND;
-    if (n->kind == YAML_IS_MAPPING) {
-        if (!value_keys(&r->value, n, "text and port", keys, ARRAY_COUNT(keys))) {
-            return false;
-        }
-        uint64_t port = 0;
-        const struct yaml_node *port_node = yaml_find(n, "port");
-        if (port_node != NULL && !value_quantity(&r->value, port_node, &units_integer, 0, 3, &port)) {
-            return false;
-        }
-        a->port = (unsigned)port;
-        text = yaml_find(n, "text");
-        if (text == NULL) {
-            return value_refuse(&r->value, n, "send lacks \"text\"");
-        }
-    }
-    if (!value_text(&r->value, text, "the keys to send", &a->text)) {
-        return false;
-    }
-    a->bytes = strlen(a->text);
-    if (a->bytes == 0 || a->bytes > SEND_MAX) {
-        return value_refuse(&r->value, text, "%zu bytes to send; from 1 to %d are possible", a->bytes, SEND_MAX);
-    }
-    return true;
-}
-
-/* { migrate: { tsc: 1.5 GHz, time: 5 s, invalid: true } }: live migration to a host that is as it says. */
-static bool read_migrate(struct script_reader *r, struct action *a, const struct yaml_node *n)
-{
-    static const char *const keys[] = {"tsc", "time", "invalid"};
-    a->kind = ACTION_MIGRATE;
-    if (!value_keys(&r->value, n, "the new host: tsc, time, invalid", keys, ARRAY_COUNT(keys))) {
-        return false;
-    }
-    const struct yaml_node *tsc = yaml_find(n, "tsc"), *time = yaml_find(n, "time"), *invalid = yaml_find(n, "invalid");
-    return (tsc == NULL || value_quantity(&r->value, tsc, &units_frequency, CLOCK_HZ_MIN, CLOCK_HZ_MAX, &a->migrate.tsc_hz)) &&
-           (time == NULL || value_moment(&r->value, time, &a->migrate.away)) &&
-           (invalid == NULL || value_switch(&r->value, invalid, &a->migrate.page_invalid));
-}
-
 static bool read_action(struct script_reader *r, struct timeline_entry *e, struct yaml_node *n)
 {
     if (e->action_count == ACTIONS_MAX) {
         return value_refuse(&r->value, n, "too many actions; at most %d in one entry", ACTIONS_MAX);
     }
-    struct action *a = &e->actions[e->action_count++];
-    *a = (struct action){.where = n};
-    if (n->kind == YAML_IS_SCALAR && strcmp(n->text, "stop") == 0) {
-        a->kind = ACTION_STOP;
-        return true;
-    }
-    struct yaml_node *send = yaml_find(n, "send"), *save = yaml_find(n, "save"), *migrate = yaml_find(n, "migrate");
-    if (n->kind == YAML_IS_MAPPING && n->count == 1 && send != NULL) {
-        return read_send(r, a, send);
-    }
-    if (n->kind == YAML_IS_MAPPING && n->count == 1 && migrate != NULL) {
-        return read_migrate(r, a, migrate);
-    }
-    if (n->kind == YAML_IS_MAPPING && n->count == 1 && save != NULL) {
-        a->kind = ACTION_SAVE;
-        save->outside = true;
-        return value_text(&r->value, save, "a file name", &a->text) &&
-               (a->text[0] != 0 || value_refuse(&r->value, save, "an empty file name; write where to save"));
-    }
-    const struct yaml_node *named = n->kind == YAML_IS_MAPPING && n->count > 0 ? yaml_key(n, 0) : n;
-    return value_refuse(&r->value, n,
-                        "%s is no action; expected stop, { send: TEXT }, { save: FILE } or { migrate: { tsc: RATE } }",
-                        named->kind == YAML_IS_SCALAR ? quote_text(named->text).text : "this");
+    return script_action_read(&r->value, &e->actions[e->action_count++], n);
 }
 
 static bool read_entry(struct script_reader *r, struct yaml_node *n, unsigned index)

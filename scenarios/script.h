@@ -22,6 +22,7 @@
 #include "machine/trace.h"
 #include "scenarios/pattern.h"
 #include "scenarios/value.h"
+#include "tlfs/ports.h"
 
 /* How a run ends. */
 enum run_end {
@@ -57,7 +58,17 @@ struct condition {
     unsigned slot;  /* which of an expectation's two */
 };
 
-enum action_kind { ACTION_SEND, ACTION_STOP, ACTION_SAVE, ACTION_MIGRATE };
+enum action_kind {
+    ACTION_SEND,
+    ACTION_STOP,
+    ACTION_SAVE,
+    ACTION_MIGRATE,
+    ACTION_POST,
+    ACTION_SIGNAL,
+    ACTION_HOLD_SLOT,
+    ACTION_DELETE_PORT,
+    ACTION_DISCONNECT
+};
 struct action {
     enum action_kind kind;
     const struct yaml_node *where;
@@ -69,6 +80,14 @@ struct action {
         struct moment away;
         bool page_invalid;
     } migrate;
+    struct {
+        uint32_t vp, sint;
+        uint32_t type, bytes; /* POST */
+        uint8_t payload[MESSAGE_PAYLOAD_MAX];
+        uint32_t flag;        /* SIGNAL */
+        struct moment length; /* HOLD_SLOT */
+        uint32_t connection;  /* DELETE_PORT, DISCONNECT */
+    } host;
 };
 enum { ACTIONS_MAX = 16, SEND_MAX = 4096 };
 struct timeline_entry {

@@ -206,10 +206,21 @@ hv_status_t host_post(struct partition *p, uint32_t vp, uint32_t sint, uint32_t 
         struct hv_message m = message_of(type, 0, payload, bytes);
         status = queue_message(p, message_host_buffers(p), vp, sint, &m);
     }
+    TRACE(p->machine->trace, host_post, vp, sint, type, bytes, status);
     return status;
 }
 
 /* ---- events, §11.11.2 ---- */
+
+static hv_status_t set_flag(struct partition *p, uint32_t vp, uint32_t sint, uint32_t flag)
+{
+    struct hv_vp *to = NULL;
+    hv_status_t status = target(p, vp, sint, synic_takes_events, &to);
+    if (status == HV_STATUS_SUCCESS) {
+        synic_signal(to, sint, flag);
+    }
+    return status;
+}
 
 hv_status_t port_signal(struct partition *p, int handle, uint32_t flag)
 {
@@ -222,7 +233,7 @@ hv_status_t port_signal(struct partition *p, int handle, uint32_t flag)
         return HV_STATUS_INVALID_PARAMETER;
     }
     if (!c->hosts) {
-        return host_signal(p, c->vp, c->sint, c->base_flag + flag);
+        return set_flag(p, c->vp, c->sint, c->base_flag + flag);
     }
     hv_status_t status = c->owner.event != NULL ? c->owner.event(c->owner.owner, c->base_flag + flag) : HV_STATUS_SUCCESS;
     TRACE(p->machine->trace, event_to_host, TRACE_NO_VP, c->id, c->base_flag + flag, status);
@@ -237,11 +248,8 @@ hv_status_t connection_signal(struct partition *p, uint32_t connection, uint32_t
 
 hv_status_t host_signal(struct partition *p, uint32_t vp, uint32_t sint, uint32_t flag)
 {
-    struct hv_vp *to = NULL;
-    hv_status_t status = target(p, vp, sint, synic_takes_events, &to);
-    if (status == HV_STATUS_SUCCESS) {
-        synic_signal(to, sint, flag);
-    }
+    hv_status_t status = set_flag(p, vp, sint, flag);
+    TRACE(p->machine->trace, host_signal, vp, sint, flag, status);
     return status;
 }
 
