@@ -78,6 +78,10 @@ void skip_for(const char *clause, const char *format, ...) __attribute__((format
 void broken(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void note(const char *format, ...) __attribute__((format(printf, 1, 2))); /* a diagnostic line, "# ..." */
 
+/* A probe may define it: runs before the report begins, in a run that does not only list. What ends the run there, such as a
+ * reset, leaves no half of a report. */
+void probe_before_report(void) __attribute__((weak));
+
 /* ---- the command line (boot.c) ---- */
 
 uint64_t arg(const char *name); /* NAME=NUMBER, decimal or 0x; 0 without */

@@ -298,6 +298,9 @@ void kit_run_tests(void)
     for (unsigned i = 0; i < test_count; i++) {
         lines += clause_count(tests[i]);
     }
+    if (probe_before_report != NULL) {
+        probe_before_report();
+    }
     print("KTAP version 1\n1..%u\n", lines);
     for (unsigned i = 0; i < test_count; i++) {
         test_run(tests[i]);
