@@ -374,6 +374,7 @@ static void vp_state_section(struct state *st, struct vcpu *v)
     state_u64(st, &v->account.guest_cycles);
     visit_words(st, v->account.event_cycles, EXIT_REASONS);
     visit_words(st, v->account.events, EXIT_REASONS);
+    state_u64(st, &v->account.eois_avoided);
     state_bool(st, &v->yielded);
     lapic_state(st, v);
     if (v->stale != NULL) {

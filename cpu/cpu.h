@@ -34,6 +34,11 @@ struct cpu_hooks {
     void (*end_of_interrupt)(void *owner, struct vcpu *vp, uint8_t vector);
     /* The VP takes an interrupt: does it end by that alone, without an EOI? */
     bool (*ends_by_itself)(void *owner, struct vcpu *vp, uint8_t vector);
+    /* EOIs that need no exit. The VP takes an interrupt whose end nobody needs to hear of: the hypervisor may offer the guest
+     * to end it without an EOI, and says whether it did; with `offer` false it takes an offer back. */
+    bool (*eoi_offer)(void *owner, struct vcpu *vp, bool offer);
+    /* Has the guest taken the offer: is its interrupt over? */
+    bool (*eoi_taken)(void *owner, const struct vcpu *vp);
     /* The external interrupt controller (8259 pair) is acknowledged: it answers its vector. */
     uint8_t (*extint_acknowledge)(void *owner);
     /* A VP was woken, halted, started or shut down: the scheduler may look again. */
@@ -115,6 +120,7 @@ struct vp_account {
     uint64_t guest_cycles; /* without events */
     uint64_t event_cycles[EXIT_REASONS];
     uint64_t events[EXIT_REASONS];
+    uint64_t eois_avoided; /* interrupts that ended by an offer taken */
 };
 struct vp_account vp_account(const struct vcpu *vp);
 /* For a hook: charges an event's cost to the running VP on top of what cpu/ charges by itself (e.g. by hypercall code). */

@@ -106,7 +106,7 @@ static uint32_t register_read(struct vcpu *v, unsigned reg)
     case REG_TPR:
         return l->tpr;
     case REG_PPR:
-        return lapic_ppr(l);
+        return lapic_ppr(v);
     case REG_LDR:
         return l->ldr;
     case REG_DFR:
@@ -114,6 +114,7 @@ static uint32_t register_read(struct vcpu *v, unsigned reg)
     case REG_SVR:
         return l->svr;
     case REG_ISR ... REG_ISR + 7:
+        lapic_settle(v);
         return l->isr[reg - REG_ISR];
     case REG_TMR ... REG_TMR + 7:
         return l->tmr[reg - REG_TMR];
@@ -264,6 +265,7 @@ uint64_t lapic_mmio_gpa(const struct vcpu *v)
 static void reset_registers(struct vcpu *v)
 {
     struct lapic *l = &v->lapic;
+    lapic_offer_withdraw(v);
     const struct lapic old = *l;
     memset(l, 0, sizeof *l);
     l->base_msr = old.base_msr;
@@ -406,6 +408,11 @@ static bool state_is_possible(const struct vcpu *v)
         bool mask_missing = !(l->svr & APIC_SOFTWARE_ENABLE) && !(lvt & LVT_MASKED);
         possible = possible && (lvt & ~(writable_bits(v, reg) & ~LVT_READ_ONLY)) == 0 && !mask_missing;
     }
+    uint32_t in_service = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        in_service |= l->isr[i];
+    }
+    possible = possible && (!l->eoi_offered || in_service != 0);
     return possible && (l->lvt[LVT_TIMER] >> 17 & 3) != 3;
 }
 
@@ -439,6 +446,7 @@ void lapic_state(struct state *s, struct vcpu *v)
     state_u64(s, &l->timer_start_cycle);
     state_u64(s, &l->tsc_deadline);
     state_bool(s, &l->extint_message);
+    state_bool(s, &l->eoi_offered);
     if (state_restoring(s) && state_ok(s) && !state_is_possible(v)) {
         state_fail(s, "VP %u: impossible local APIC state", v->index);
     }

@@ -32,6 +32,7 @@ struct lapic {
     uint64_t timer_start_cycle;
     uint64_t tsc_deadline; /* 0: not armed */
     bool extint_message;   /* an ExtINT message came over the bus and waits */
+    bool eoi_offered;      /* the highest vector in service may end, or has ended, without an EOI: see lapic_settle() */
 };
 
 enum delivery_mode {
@@ -86,6 +87,10 @@ bool lapic_requested(const struct vcpu *vp);
 /* Moves it from IRR to ISR (and out again when hooks.ends_by_itself says so) and returns it; for ExtINT asks the 8259. Spurious
  * when it vanished. */
 uint8_t lapic_acknowledge(struct vcpu *vp);
+/* If the guest has ended an interrupt by an offer that it took (hooks.eoi_taken), the registers learn of it now. */
+void lapic_settle(struct vcpu *vp);
+/* The offer does not hold any more: what is in service ends by an EOI. */
+void lapic_offer_withdraw(struct vcpu *vp);
 /* The event-queue callback of the timer. */
 void lapic_timer_due(void *vp, uint64_t due_cycle);
 /* IA32_TIME_STAMP_COUNTER was written: the TSC deadline lies elsewhere on the clock. */
@@ -116,7 +121,7 @@ void lapic_error(struct vcpu *vp, enum lapic_error error);
 void lapic_lvt_trigger(struct vcpu *vp, enum lapic_lvt which); /* the event of an LVT entry happens */
 void lapic_notice(struct vcpu *vp);                            /* something may be deliverable: look, wake */
 void lapic_notice_if_pending(struct vcpu *vp);
-uint8_t lapic_ppr(const struct lapic *l);
+uint8_t lapic_ppr(const struct vcpu *vp);
 
 void lapic_timer_settle(struct vcpu *vp); /* before a change: what is due by now happens first */
 void lapic_timer_arm(struct vcpu *vp);    /* after a change: the event queue learns the next expiry */

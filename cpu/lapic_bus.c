@@ -103,8 +103,7 @@ static struct vcpu *lowest_priority(struct cpu *c, const struct message *m, cons
     struct vcpu *best = NULL;
     for (unsigned i = 0; i < c->vp_count; i++) {
         struct vcpu *v = c->vps[i];
-        if (v != except && is_target(v, m) && lapic_accepts(&v->lapic) &&
-            (best == NULL || lapic_ppr(&v->lapic) < lapic_ppr(&best->lapic))) {
+        if (v != except && is_target(v, m) && lapic_accepts(&v->lapic) && (best == NULL || lapic_ppr(v) < lapic_ppr(best))) {
             best = v;
         }
     }

@@ -3,10 +3,14 @@
  *
  * Invariants: vectors below 16 never stand in IRR or ISR; a change that can make an interrupt deliverable ends in
  * lapic_notice(), so that it is taken before the next instruction; nothing here keeps a summary of IRR or ISR: eight words are
- * searched from the top. Chosen where the SDM leaves it open: PPR[3:0] = TPR[3:0] when the classes of TPR and ISR are equal;
- * ExtINT comes before any vector.
+ * searched from the top. While an offer stands (hooks.eoi_offer) the highest vector in service may be over without ISR knowing:
+ * whoever looks at ISR asks in_service() or settles first; nothing that waits becomes deliverable by such an end, because a
+ * request that would wait for it takes the offer back. Chosen where the SDM leaves it open: PPR[3:0] = TPR[3:0] when the
+ * classes of TPR and ISR are equal; ExtINT comes before any vector.
  */
 #include "cpu/lapic.h"
+
+#include <string.h>
 
 #include "cpu/vcpu.h"
 
@@ -33,11 +37,31 @@ static void put_vector(uint32_t bits[8], uint8_t vector, bool on)
     bits[vector / 32] = on ? bits[vector / 32] | bit : bits[vector / 32] & ~bit;
 }
 
-uint8_t lapic_ppr(const struct lapic *l)
+/* Has the guest ended the highest vector in service without a word? Asked for as long as an offer stands. */
+static bool offer_taken(const struct vcpu *v)
 {
-    int in_service = highest(l->isr);
-    unsigned class = in_service < 0 ? 0 : (unsigned)in_service & 0xf0;
-    return (l->tpr & 0xf0) >= class ? (uint8_t)l->tpr : (uint8_t) class;
+    const struct cpu_hooks *h = &v->cpu->hooks;
+    return UNLIKELY(v->lapic.eoi_offered) && h->eoi_taken && h->eoi_taken(h->owner, v);
+}
+
+/* The highest vector in service, as the guest has it. */
+static int in_service(const struct vcpu *v)
+{
+    int top = highest(v->lapic.isr);
+    if (LIKELY(!offer_taken(v)) || top < 0) {
+        return top;
+    }
+    uint32_t rest[8];
+    memcpy(rest, v->lapic.isr, sizeof rest);
+    put_vector(rest, (uint8_t)top, false);
+    return highest(rest);
+}
+
+uint8_t lapic_ppr(const struct vcpu *v)
+{
+    int vector = in_service(v);
+    unsigned class = vector < 0 ? 0 : (unsigned)vector & 0xf0;
+    return (v->lapic.tpr & 0xf0) >= class ? (uint8_t)v->lapic.tpr : (uint8_t) class;
 }
 
 /* The 8259 pair reaches a VP through LINT0 as ExtINT, directly when the local APIC is off (§10.4.3), or by a message of the
@@ -59,7 +83,7 @@ int lapic_pending(const struct vcpu *v)
         return PENDING_EXTINT;
     }
     int vector = highest(l->irr);
-    return vector >= 0 && (vector & 0xf0) > (lapic_ppr(l) & 0xf0) ? vector : -1;
+    return vector >= 0 && (vector & 0xf0) > (lapic_ppr(v) & 0xf0) ? vector : -1;
 }
 
 bool lapic_requested(const struct vcpu *v)
@@ -78,6 +102,56 @@ static void interrupt_ends(struct vcpu *v, uint8_t vector)
     }
 }
 
+/* By an EOI, or as an offer taken. */
+static void interrupt_ended(struct vcpu *v, uint8_t vector)
+{
+    const struct cpu_hooks *h = &v->cpu->hooks;
+    interrupt_ends(v, vector);
+    if (h->end_of_interrupt) {
+        h->end_of_interrupt(h->owner, v, vector);
+    }
+}
+
+void lapic_settle(struct vcpu *v)
+{
+    int vector = highest(v->lapic.isr);
+    if (offer_taken(v) && vector >= 0) {
+        v->lapic.eoi_offered = false;
+        v->account.eois_avoided++;
+        interrupt_ended(v, (uint8_t)vector);
+    }
+}
+
+void lapic_offer_withdraw(struct vcpu *v)
+{
+    const struct cpu_hooks *h = &v->cpu->hooks;
+    if (v->lapic.eoi_offered && h->eoi_offer) {
+        h->eoi_offer(h->owner, v, false);
+    }
+    v->lapic.eoi_offered = false;
+}
+
+/* `vector` has just come into service. Its end may go unheard when it is edge-triggered and nothing waits for it; an interrupt
+ * that it interrupts loses its own offer either way, for only one end can be told. */
+static void offer_make(struct vcpu *v, uint8_t vector)
+{
+    struct lapic *l = &v->lapic;
+    const struct cpu_hooks *h = &v->cpu->hooks;
+    bool offer = !has_vector(l->tmr, vector) && highest(l->irr) < 0;
+    if (h->eoi_offer && (offer || l->eoi_offered)) {
+        l->eoi_offered = h->eoi_offer(h->owner, v, offer);
+    }
+}
+
+/* What was requested waits for an end that must therefore be heard. */
+static void offer_reconsider(struct vcpu *v, uint8_t requested)
+{
+    lapic_settle(v);
+    if (v->lapic.eoi_offered && (requested & 0xf0) <= (highest(v->lapic.isr) & 0xf0)) {
+        lapic_offer_withdraw(v);
+    }
+}
+
 uint8_t lapic_acknowledge(struct vcpu *v)
 {
     struct lapic *l = &v->lapic;
@@ -90,10 +164,13 @@ uint8_t lapic_acknowledge(struct vcpu *v)
     if (vector < 0) {
         return (uint8_t)l->svr; /* §10.9: the spurious vector, with nothing in service */
     }
+    lapic_settle(v);
     put_vector(l->irr, (uint8_t)vector, false);
     put_vector(l->isr, (uint8_t)vector, true);
     if (h->ends_by_itself && h->ends_by_itself(h->owner, v, (uint8_t)vector)) {
         interrupt_ends(v, (uint8_t)vector);
+    } else {
+        offer_make(v, (uint8_t)vector);
     }
     return (uint8_t)vector;
 }
@@ -131,6 +208,9 @@ bool lapic_interrupt(struct vcpu *v, uint8_t vector, bool level_triggered)
     }
     put_vector(l->irr, vector, true);
     put_vector(l->tmr, vector, level_triggered);
+    if (UNLIKELY(l->eoi_offered)) {
+        offer_reconsider(v, vector);
+    }
     lapic_notice(v);
     return true;
 }
@@ -182,14 +262,12 @@ void lapic_notice_if_pending(struct vcpu *v)
 
 void lapic_eoi(struct vcpu *v)
 {
-    const struct cpu_hooks *h = &v->cpu->hooks;
+    lapic_settle(v);
     int vector = highest(v->lapic.isr);
     if (vector < 0) {
         return;
     }
-    interrupt_ends(v, (uint8_t)vector);
-    if (h->end_of_interrupt) {
-        h->end_of_interrupt(h->owner, v, (uint8_t)vector);
-    }
+    lapic_offer_withdraw(v);
+    interrupt_ended(v, (uint8_t)vector);
     lapic_notice_if_pending(v);
 }

@@ -128,6 +128,10 @@ void hv_ports_destroy(struct partition *p);
 void hv_ports_reset(struct partition *p);
 void hv_ports_state(struct state *s, struct partition *p);
 
+/* ---- msr_apic.c: hooks of the processor ---- */
+bool hv_eoi_offer(void *partition, struct vcpu *vcpu, bool offer);
+bool hv_eoi_taken(void *partition, const struct vcpu *vcpu);
+
 /* ---- overlays.c ---- */
 /* False when no overlay frame is left. Fills the pages that never change: hypercall code, reference TSC. */
 bool overlays_create(struct partition *p);

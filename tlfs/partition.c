@@ -53,6 +53,8 @@ static struct cpu_hooks hooks_of(struct partition *p)
         hooks.hypercall = hv_hypercall;
         hooks.end_of_interrupt = hook_end_of_interrupt;
         hooks.ends_by_itself = hook_ends_by_itself;
+        hooks.eoi_offer = hv_eoi_offer;
+        hooks.eoi_taken = hv_eoi_taken;
     }
     return hooks;
 }
