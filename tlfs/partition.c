@@ -11,6 +11,9 @@
 #include <string.h>
 
 #include "tlfs/hypervisor.h"
+#ifdef ORRERY_MUTANTS
+#include "tests/mutants/mutants.h" /* a build for one proof only */
+#endif
 
 static void hook_activity(void *partition, struct vcpu *vcpu)
 {
@@ -55,6 +58,9 @@ static struct cpu_hooks hooks_of(struct partition *p)
         hooks.ends_by_itself = hook_ends_by_itself;
         hooks.eoi_offer = hv_eoi_offer;
         hooks.eoi_taken = hv_eoi_taken;
+#ifdef ORRERY_MUTANTS
+        mutants_wrap(&hooks);
+#endif
     }
     return hooks;
 }
