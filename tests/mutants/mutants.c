@@ -1,7 +1,8 @@
 /* The faults that follow from the rows of the tables. See mutants.h.
  *
- * A wrapper asks the hypervisor first, or after it has changed what is asked, and then changes the answer: nothing in tlfs/ knows of
- * it. The chosen mutant and the hooks behind are file-scope data, which only a test build may have; there is one partition at a time.
+ * A wrapper asks the hypervisor first, or after it has changed what is asked, and then changes the answer: nothing in tlfs/
+ * knows of it. The chosen mutant and the hooks behind are file-scope data, which only a test build may have; there is one
+ * partition at a time.
  */
 #include "tests/mutants/mutants.h"
 
@@ -26,8 +27,8 @@ enum msr_fault {
     SHARED,
     MSR_FAULTS
 };
-static const char *const msr_faults[MSR_FAULTS] = {"deny-read", "deny-write", "allow-read", "allow-write", "ungated", "forget",
-                                                   "reserved-ignored", "reserved-more", "reset", "shared"};
+static const char *const msr_faults[MSR_FAULTS] = {"deny-read", "deny-write",       "allow-read",    "allow-write", "ungated",
+                                                   "forget",    "reserved-ignored", "reserved-more", "reset",       "shared"};
 static const char *const register_names[4] = {"eax", "ebx", "ecx", "edx"};
 
 static struct {
@@ -81,7 +82,8 @@ static bool msr_fault_fits(const struct msr_row *row, enum msr_fault fault)
     }
 }
 
-static void list(void)
+/* CPUID words that are zero anyway have no mutant that zeroes them. */
+static void list(const struct profile *profile)
 {
     for (size_t i = 0; i < hv_msr_row_count; i++) {
         for (unsigned f = 0; f < MSR_FAULTS; f++) {
@@ -96,7 +98,12 @@ static void list(void)
     }
     for (uint32_t leaf = 0x40000000; leaf <= 0x40000006; leaf++) {
         for (unsigned word = 0; word < 4; word++) {
-            printf("cpuid:%08x:%s:zero\ncpuid:%08x:%s:more\n", leaf, register_names[word], leaf, register_names[word]);
+            const struct profile_leaf *l = &profile->announced[leaf - 0x40000000];
+            const uint32_t words[4] = {l->eax, l->ebx, l->ecx, l->edx};
+            if (words[word] != 0) {
+                printf("cpuid:%08x:%s:zero\n", leaf, register_names[word]);
+            }
+            printf("cpuid:%08x:%s:more\n", leaf, register_names[word]);
         }
     }
     printf("cpuid:00000001:ecx:31\n");
@@ -258,7 +265,7 @@ void mutants_wrap(struct cpu_hooks *hooks)
 {
     const char *name = getenv("ORRERY_MUTANT");
     if (name != NULL && strcmp(name, "list") == 0) {
-        list();
+        list(&((const struct partition *)hooks->owner)->profile);
         exit(fflush(stdout) == 0 ? 0 : 2);
     }
     if (!choose(name)) {
