@@ -173,14 +173,18 @@ void control_write(struct vcpu *v, unsigned cr, uint64_t value)
 
 /* ---- EFER, SDM 3A §2.2.1 ---- */
 
-enum msr_outcome control_write_efer(struct vcpu *v, uint64_t value)
+static uint64_t efer_allowed(const struct vcpu *v)
 {
-    uint64_t old = v->s.efer;
     uint64_t allowed = EFER_LMA;
     allowed |= vp_has(v, FEAT_SYSCALL) ? EFER_SCE : 0;
     allowed |= vp_has(v, FEAT_LM) ? EFER_LME : 0;
-    allowed |= vp_has(v, FEAT_NX) ? EFER_NXE : 0;
-    if ((value & ~allowed) || (((old ^ value) & EFER_LME) && (v->s.cr0 & CR0_PG))) {
+    return allowed | (vp_has(v, FEAT_NX) ? EFER_NXE : 0);
+}
+
+enum msr_outcome control_write_efer(struct vcpu *v, uint64_t value)
+{
+    uint64_t old = v->s.efer;
+    if ((value & ~efer_allowed(v)) || (((old ^ value) & EFER_LME) && (v->s.cr0 & CR0_PG))) {
         return MSR_GP;
     }
     value = (value & ~EFER_LMA) | (old & EFER_LMA); /* LMA shows a state; writes to it are ignored */
@@ -191,6 +195,26 @@ enum msr_outcome control_write_efer(struct vcpu *v, uint64_t value)
     }
     vp_derive(v);
     return MSR_OK;
+}
+
+/* What the writes above would have refused on the way to this state, and segments that fit the mode (3A §5.2.1, §9.8.5). */
+bool vp_state_reachable(const struct vcpu *v, const struct vp_state *s)
+{
+    bool lma = s->efer & EFER_LMA, cs_long = s->seg[SEG_CS].attributes & ATTR_L;
+    if (s->cr4 & ~cr4_allowed(v) || s->efer & ~(efer_allowed(v)) || s->cr3 >> v->cpu->config.model.physical_bits) {
+        return false;
+    }
+    if (((s->cr4 & CR4_PCIDE) && !lma) || (lma && cs_long && (s->seg[SEG_CS].attributes & ATTR_DB))) {
+        return false;
+    }
+    if ((s->rflags & RFLAGS_VM) && (s->cpl != 3 || lma || !(s->cr0 & CR0_PE))) {
+        return false;
+    }
+    bool cs_is_code = (s->seg[SEG_CS].attributes & (ATTR_P | ATTR_S | ATTR_CODE)) == (ATTR_P | ATTR_S | ATTR_CODE);
+    if ((s->cr0 & CR0_PE) && !(s->rflags & RFLAGS_VM) && !cs_is_code) {
+        return false;
+    }
+    return (s->cr0 & CR0_PE) || s->cpl == 0;
 }
 
 /* ---- XCR0, SDM 1 §13.3 ---- */

@@ -92,6 +92,9 @@ struct machine *vp_machine(const struct vcpu *vp);
 void vp_get_state(const struct vcpu *vp, struct vp_state *s);
 /* False with nothing changed when the state is impossible (state came from outside). */
 bool vp_set_state(struct vcpu *vp, const struct vp_state *s);
+/* Does the state fit the model's features and each register the others, as a processor would have checked it on the way there?
+ */
+bool vp_state_reachable(const struct vcpu *vp, const struct vp_state *s);
 uint64_t vp_gpr(const struct vcpu *vp, unsigned r);
 void vp_set_gpr(struct vcpu *vp, unsigned r, uint64_t value);
 xmm_t vp_xmm(const struct vcpu *vp, unsigned r);
@@ -115,6 +118,26 @@ void cpu_set_a20(struct cpu *c, bool on);
 /* Linear to physical by this VP's tables, without setting A or D bits and without faults; false when not mapped. */
 bool vp_translate(struct vcpu *vp, gva_t linear, gpa_t *physical);
 
+/* ---- what a hypervisor does to a VP's address spaces, mmu_orders.c ---- */
+
+/* Every VP of `cpu` refuses the CR3 value by a set reserved bit? Then false. */
+bool cpu_cr3_valid(const struct cpu *c, uint64_t cr3);
+/* CR3 of the running VP, without the flush of MOV to CR3; false with nothing changed when its PDPTEs are not valid. */
+bool vp_switch_space(struct vcpu *vp, uint64_t cr3);
+/* Forgets the translations of the space that `cr3` names (or of all), with or without global ones; or those of [from, last].
+ * Under the policy `fresh` there are none. */
+void vp_flush_space(struct vcpu *vp, uint64_t cr3, bool all_spaces, bool leave_global);
+void vp_flush_range(struct vcpu *vp, uint64_t cr3, bool all_spaces, gva_t from, gva_t last);
+
+enum vp_walk { WALK_DONE, WALK_NOT_PRESENT, WALK_FORBIDDEN, WALK_RESERVED_BITS, WALK_TABLE_MISSING };
+enum { WALK_READ = 1, WALK_WRITE = 2, WALK_EXECUTE = 4, WALK_AS_SUPERVISOR = 8, WALK_SET_ACCESSED = 16 };
+struct vp_walk_result {
+    gpa_t page;       /* WALK_DONE: what the address means; WALK_TABLE_MISSING: the table that is not memory */
+    uint8_t pat_type; /* WALK_DONE: memory type by PAT and CR0.CD, SDM 3A table 11-10 */
+};
+/* By the VP's tables as they are, whatever its TLB holds. */
+enum vp_walk vp_walk(struct vcpu *vp, gva_t linear, unsigned how, struct vp_walk_result *result);
+
 struct vp_account {
     uint64_t instructions; /* retired */
     uint64_t guest_cycles; /* without events */
@@ -123,7 +146,9 @@ struct vp_account {
     uint64_t eois_avoided; /* interrupts that ended by an offer taken */
 };
 struct vp_account vp_account(const struct vcpu *vp);
-/* For a hook: charges an event's cost to the running VP on top of what cpu/ charges by itself (e.g. by hypercall code). */
+/* Charges an event to the running VP. */
 void vp_charge(struct vcpu *vp, enum vp_exit reason, uint64_t cycles);
+/* For a hook: cycles on top of what cpu/ charges for the event by itself (e.g. by hypercall code). */
+void vp_charge_more(struct vcpu *vp, enum vp_exit reason, uint64_t cycles);
 
 #endif

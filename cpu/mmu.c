@@ -248,7 +248,7 @@ void mmu_paging_changed(struct vcpu *v, uint64_t old_cr0, uint64_t old_cr4)
     mmu_flush(v);
 }
 
-void mmu_load_pdptes(struct vcpu *v, uint64_t cr3)
+bool mmu_try_load_pdptes(struct vcpu *v, uint64_t cr3)
 {
     uint64_t pdpte[4];
     uint64_t reserved = (PTE_ADDRESS & ~((1ULL << v->cpu->config.model.physical_bits) - 1)) | 0xfff0000000000000ULL | 0x1e6;
@@ -256,8 +256,16 @@ void mmu_load_pdptes(struct vcpu *v, uint64_t cr3)
         struct step s;
         pdpte[i] = walk_read_entry(v, (cr3 & 0xffffffe0) + 8 * i, 8, &s);
         if ((pdpte[i] & PTE_P) && (pdpte[i] & reserved)) {
-            vp_gp0(v);
+            return false;
         }
     }
     memcpy(v->s.pdpte, pdpte, sizeof pdpte);
+    return true;
+}
+
+void mmu_load_pdptes(struct vcpu *v, uint64_t cr3)
+{
+    if (!mmu_try_load_pdptes(v, cr3)) {
+        vp_gp0(v);
+    }
 }

@@ -36,12 +36,14 @@ struct stale_entries *stale_create(void);
 void stale_destroy(struct stale_entries *s);
 bool stale_find(struct vcpu *v, uint64_t linear, struct stale_translation *t);
 void stale_add(struct vcpu *v, uint64_t linear, const struct stale_translation *t);
-void stale_drop(struct vcpu *v, uint64_t linear); /* the current PCID's and global entries of the 4 KiB page */
+void stale_drop(struct vcpu *v, uint64_t linear); /* the current space's and global entries of the 4 KiB page */
 void stale_flush(struct vcpu *v);                 /* all */
 void stale_invlpg(struct vcpu *v, uint64_t linear);
 void stale_invpcid(struct vcpu *v, unsigned type, uint16_t pcid, uint64_t linear);
 void stale_cr3_written(struct vcpu *v, uint64_t value, bool keep);
 void stale_controls_changed(struct vcpu *v, uint64_t old_cr0, uint64_t old_cr4);
+void stale_flush_space(struct vcpu *v, uint64_t cr3, bool all_spaces, bool leave_global);
+void stale_flush_range(struct vcpu *v, uint64_t cr3, bool all_spaces, uint64_t from, uint64_t last);
 void stale_state(struct state *s, struct vcpu *v);
 
 #endif

@@ -601,11 +601,16 @@ void vp_stop(struct vcpu *v)
     vp_kick(v);
 }
 
-void vp_charge(struct vcpu *v, enum vp_exit reason, uint64_t cycles)
+void vp_charge_more(struct vcpu *v, enum vp_exit reason, uint64_t cycles)
 {
-    v->account.events[reason]++;
     if (v->machine->clock.running == v) {
         v->account.event_cycles[reason] += cycles;
         v->budget -= (int64_t)cycles;
     }
+}
+
+void vp_charge(struct vcpu *v, enum vp_exit reason, uint64_t cycles)
+{
+    v->account.events[reason]++;
+    vp_charge_more(v, reason, cycles);
 }

@@ -264,7 +264,8 @@ void mmu_cr3_written(struct vcpu *v, uint64_t old, uint64_t value, bool keep); /
 /* After CR0.PG/WP, CR4.PAE/PSE/PGE/PCIDE/SMEP/SMAP/LA57 or EFER.NXE/LMA changed. */
 void mmu_paging_changed(struct vcpu *v, uint64_t old_cr0, uint64_t old_cr4);
 /* Loads the four PAE PDPTEs from CR3; raises #GP(0) on reserved bits, with nothing changed. */
-void mmu_load_pdptes(struct vcpu *v, uint64_t cr3);
+bool mmu_try_load_pdptes(struct vcpu *v, uint64_t cr3);
+void mmu_load_pdptes(struct vcpu *v, uint64_t cr3); /* or #GP(0) */
 /* Frame for an instruction fetch at `linear`; faults by longjmp; FRAME_NONE for MMIO. */
 uint32_t mmu_fetch_frame(struct vcpu *v, uint64_t linear);
 

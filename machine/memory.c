@@ -328,6 +328,11 @@ void overlay_remove(struct memory *m, int overlay)
     }
 }
 
+bool memory_is_overlay(const struct memory *m, gpa_t at)
+{
+    return overlay_seen(m, at.v >> PAGE_SHIFT) != NULL;
+}
+
 uint8_t *overlay_host(struct memory *m, int overlay)
 {
     overlay_of(m, overlay);

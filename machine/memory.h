@@ -83,6 +83,8 @@ void overlay_remove(struct memory *m, int overlay);
 /* Its bytes, for the owner. Changing them needs overlay_touch() first. */
 uint8_t *overlay_host(struct memory *m, int overlay);
 void overlay_touch(struct memory *m, int overlay);
+/* Does an overlay lie at the page of `at`? */
+bool memory_is_overlay(const struct memory *m, gpa_t at);
 
 /* ---- MMIO ---- */
 

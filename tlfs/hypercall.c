@@ -43,12 +43,14 @@ bool hypercall_block_fits(uint64_t address, unsigned bytes)
 
 /* ---- the row ---- */
 
-/* Requirements, "Hypercall Interface": the least of hypervisors knows no call but those that it announces. */
+/* Requirements, "Hypercall Interface": the least of hypervisors knows no call but those that it announces. The privileges of
+ * 0x40000003 EAX are about MSRs. */
 static bool row_announced(const struct profile *profile, const struct hypercall_row *row)
 {
-    enum { HV_CALL_NOTIFY_LONG_SPIN_WAIT = 0x0008 };
+    enum { HV_CALL_NOTIFY_LONG_SPIN_WAIT = 0x0008, REGISTER_EBX = 1 };
     uint32_t spins = profile->announced[4].ebx;
-    return (row->gate != HV_FEATURES && profile_has(profile, row->gate)) || profile->announced[4].eax & row->hints ||
+    bool granted = row->gate != HV_FEATURES && feature_rows[row->gate].reg == REGISTER_EBX && profile_has(profile, row->gate);
+    return granted || profile->announced[4].eax & row->hints ||
            (row->code == HV_CALL_NOTIFY_LONG_SPIN_WAIT && spins != 0 && spins != UINT32_MAX);
 }
 
@@ -83,8 +85,14 @@ static hv_status_t admit(const struct partition *p, const struct hypercall_row *
     if (row == NULL) {
         return HV_STATUS_INVALID_HYPERCALL_CODE;
     }
-    if (row->run == NULL || (row->gate != HV_FEATURES && !profile_has(&p->profile, row->gate))) {
+    if (row->gate != HV_FEATURES && !profile_has(&p->profile, row->gate)) {
         return HV_STATUS_ACCESS_DENIED;
+    }
+    if (row->run == NULL) {
+        return row->refusal != 0 ? row->refusal : HV_STATUS_ACCESS_DENIED;
+    }
+    if (row->refusal != 0 && !(p->profile.announced[4].eax & row->hints)) {
+        return row->refusal;
     }
     return hypercall_form_check(row, p->profile.edition, control);
 }
@@ -231,6 +239,7 @@ static hv_status_t run_one(struct hypercall *c, const struct hypercall_registers
     memset(output, 0, bytes);
     c->output = bytes != 0 ? (uint8_t *)output : NULL;
     c->element = row->element_in_bytes != 0 ? (const uint8_t *)m->input + m->list_at + c->index * row->element_in_bytes : NULL;
+    vp_charge_more(c->vp->vcpu, EXIT_HYPERCALL, list ? row->element_cycles : 0);
     hv_status_t status = row->run(c);
     if (status != HV_STATUS_SUCCESS || bytes == 0) {
         return status;
@@ -243,20 +252,24 @@ static hv_status_t run_one(struct hypercall *c, const struct hypercall_registers
 }
 
 /* §3.3: about 50 us of work in one go; the scenario may ask for less. At least one element. */
-static unsigned elements_in_one_go(struct partition *p)
+static unsigned elements_in_one_go(struct partition *p, const struct hypercall_row *row)
 {
-    enum { ELEMENTS_IN_50_US = 512, RANDOM_MAX = 8 };
+    enum { GO_US = 50, RANDOM_MAX = 8 };
     unsigned most = p->rep_elements_max;
     if (p->rep_stop_random) {
         return 1 + (unsigned)(prng_next(&p->rep_prng) % (most != 0 ? most : RANDOM_MAX));
     }
-    return most != 0 ? most : ELEMENTS_IN_50_US;
+    if (most != 0) {
+        return most;
+    }
+    uint64_t go_cycles = p->machine->clock.hz / 1000000 * GO_US;
+    return go_cycles > row->element_cycles ? (unsigned)(go_cycles / row->element_cycles) : 1;
 }
 
 /* True when all is done or refused, with the status; c->index is the number of elements completed. */
 static bool run_list(struct hypercall *c, const struct hypercall_registers *r, const struct parameters *m, hv_status_t *status)
 {
-    unsigned left = elements_in_one_go(c->p);
+    unsigned left = elements_in_one_go(c->p, c->row);
     for (; c->index < c->control.rep_count; c->index++, left--) {
         if (left == 0) {
             return false;
@@ -305,8 +318,10 @@ static int dispatch(struct hypercall *c, const struct hypercall_registers *r, bo
         status = parameters_from_memory(c->p, r, &m);
     }
     c->input = (const uint8_t *)m.input;
+    c->input_room_bytes = c->control.fast ? HYPERCALL_XMM_BYTES : (unsigned)(PAGE_BYTES - (r->input & PAGE_OFFSET_MASK));
     c->variable_bytes = 8u * c->control.variable_header_qwords;
     c->index = c->control.rep_start;
+    vp_charge_more(c->vp->vcpu, EXIT_HYPERCALL, c->row->call_cycles);
     if (status == HV_STATUS_SUCCESS && c->row->check != NULL) {
         status = c->row->check(c);
     }

@@ -33,8 +33,9 @@ struct hypercall {
     struct hypercall_control control;
     const uint8_t *input; /* fixed part (row->input_bytes), then the variable header; aligned to 8 */
     unsigned variable_bytes;
-    unsigned index;         /* rep calls: this element, counted from the list's start */
-    const uint8_t *element; /* rep calls: its input (row->element_in_bytes); NULL when 0 */
+    unsigned input_room_bytes; /* from the input's start to the end of its page, or of the registers */
+    unsigned index;            /* rep calls: this element, counted from the list's start */
+    const uint8_t *element;    /* rep calls: its input (row->element_in_bytes); NULL when 0 */
     uint8_t *output; /* zeroed: fixed output, or this element's; reaches the guest only on success. NULL when there is none */
 };
 typedef hv_status_t hypercall_fn(struct hypercall *c);
@@ -50,14 +51,18 @@ struct hypercall_row {
     uint8_t since, until; /* enum tlfs_edition: in older and newer ones the code is unknown; until 0: to the last */
     uint8_t caller;       /* enum hypercall_caller */
     enum hv_feature gate; /* privilege that the caller must hold; HV_FEATURES: none is needed */
-    uint32_t hints;       /* bits of leaf 0x40000004 EAX that recommend the call */
+    uint32_t hints;       /* bits of leaf 0x40000004 EAX, each of which recommends the call */
+    hv_status_t refusal;  /* with hints: the answer while none of them is announced; without a handler: the answer (0: access
+                             denied) */
     bool variable_header;
     uint8_t kind; /* enum hypercall_kind */
     uint16_t input_bytes, output_bytes;
     uint16_t element_in_bytes, element_out_bytes;
-    hypercall_fn *check; /* once per dispatch: the header's contents; may be NULL */
-    hypercall_fn *run;   /* once, or for each element; NULL: for parent or root only */
+    uint16_t call_cycles, element_cycles; /* on top of the exit's cost */
+    hypercall_fn *check;                  /* once per dispatch: the header's contents; may be NULL */
+    hypercall_fn *run;                    /* once, or for each element; NULL: nobody here may call it */
 };
+/* Sorted by code. */
 extern const struct hypercall_row hv_hypercall_rows[];
 extern const size_t hv_hypercall_row_count;
 

@@ -17,7 +17,11 @@
 #include "tlfs/synic.h"
 #include "tlfs/trace_ids.h"
 
+enum { DEBUG_BUFFER_BYTES = 8176 };
 enum { VPS_MAX = 240, CRASH_PARAMETERS = 5, STATISTICS_PAGES = 2, DEBUG_REGISTERS = 5, DEFAULT_TURN_CYCLES = 10000 };
+
+#define HV_PARTITION_ID_SELF UINT64_MAX
+#define HV_VP_INDEX_SELF 0xfffffffeu
 
 /* Synthetic registers of the partition. TLFS 6.0b appendix C. */
 struct partition_registers {
@@ -83,6 +87,8 @@ struct partition {
     uint32_t rep_elements_max;
     bool rep_stop_random;
     struct prng rep_prng;
+
+    uint32_t debug_pending_bytes; /* posted to the debugger, calls_debug.c */
 
     unsigned vp_count;
     struct hv_vp vps[];

@@ -238,6 +238,7 @@ void partition_state(struct state *s, struct partition *p)
     if (p->rep_stop_random) {
         state_u64(s, &p->rep_prng.state);
     }
+    state_u32_in(s, &p->debug_pending_bytes, 0, DEBUG_BUFFER_BYTES, "bytes for the debugger");
     state_u64(s, &p->registers.guest_os_id);
     state_u64(s, &p->registers.hypercall.value);
     state_u64(s, &p->registers.reference_tsc.value);

@@ -30,6 +30,10 @@ static const struct {
     {HV_AccessDebugRegs, HV_DebugRegsAvailable},
     {HV_DebugRegsAvailable, HV_AccessDebugRegs},
     {HV_UseApicMsrs, HV_AccessIntrCtrlRegs},
+    {HV_Debugging, HV_GuestDebuggingAvailable},
+    /* The privilege is of use only where the hypervisor has what it grants. */
+    {HV_ExtendedGvaRangesForFlushPrivilege, HV_ExtendedGvaRangesForFlushVirtualAddressListAvailable},
+    {HV_FastHypercallOutputPrivilege, HV_FastHypercallOutputAvailable},
     {HV_UseMsrForReset, HV_AccessResetReg},
 };
 

@@ -479,17 +479,18 @@ static void hypercall(struct vcpu *v, const struct uop *u, bool is_vmcall)
     }
     TRACE(v->machine->trace, hypercall_trap, v->index, is_vmcall, v->s.gpr[RCX], v->s.gpr[RDX], v->s.gpr[R8], v->s.rip);
     vp_charge(v, EXIT_HYPERCALL, c->cost->event[EXIT_HYPERCALL]);
-    uint64_t next = uop_next_rip(v, u);
+    uint64_t rip = v->s.rip; /* the hook sees, and may change, where the VP goes on */
+    v->s.rip = uop_next_rip(v, u);
     bool again = false;
     int vector = c->hooks.hypercall(c->hooks.owner, v, is_vmcall, &again);
+    if (vector >= 0 || again) {
+        v->s.rip = rip;
+    }
     if (vector == VEC_GP) {
         vp_gp0(v);
     }
     if (vector >= 0) {
         vp_raise(v, (uint8_t)vector);
-    }
-    if (!again) {
-        v->s.rip = next;
     }
 }
 

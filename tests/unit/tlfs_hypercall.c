@@ -47,7 +47,8 @@ static uint64_t result(uint64_t control, uint64_t input, uint64_t output)
 /* §3.12.3 */
 Test(hypercall, an_unknown_code_is_answered_whatever_its_arguments)
 {
-    static const uint64_t codes[] = {0, 4, 5, 0x5b, 0x71, 0xfff, 0x7fff, 0x8001, 0xffff};
+    static const uint64_t codes[] = {0,    5,    7,    0xa,   0x16,   0x3f,   0x71,   0x75,
+                                     0x93, 0x98, 0xb1, 0xfff, 0x7fff, 0x8000, 0x8007, 0xffff};
     for (size_t i = 0; i < ARRAY_COUNT(codes); i++) {
         cr_expect_eq(result(codes[i], 1, UINT64_MAX), HV_STATUS_INVALID_HYPERCALL_CODE, "%llx", (unsigned long long)codes[i]);
         cr_expect_eq(result(codes[i] | UINT64_MAX << 16, 1, 1), HV_STATUS_INVALID_HYPERCALL_CODE);
@@ -259,7 +260,14 @@ Test(hypercall_form, rows_are_sorted_cited_and_answered)
     for (size_t i = 0; i < hv_hypercall_row_count; i++) {
         const struct hypercall_row *r = &hv_hypercall_rows[i];
         cr_expect(i == 0 || hv_hypercall_rows[i - 1].code < r->code);
-        cr_expect(r->name != NULL && r->section != NULL && (r->run != NULL || r->caller != CALLER_ANY));
+        cr_expect(r->name != NULL && r->section != NULL, "%x", r->code);
+        cr_expect(r->run != NULL || r->caller != CALLER_ANY || r->gate != HV_FEATURES || r->refusal != 0, "%x", r->code);
+        cr_expect(r->run == NULL || (r->caller == CALLER_ANY && r->call_cycles != 0), "%x", r->code);
+        bool list = r->kind == HYPERCALL_REP;
+        cr_expect(r->run == NULL || list == (r->element_in_bytes + r->element_out_bytes != 0), "%x", r->code);
+        cr_expect(r->run == NULL || list == (r->element_cycles != 0), "%x", r->code);
+        cr_expect(r->input_bytes % 8 == 0 && r->output_bytes % 8 == 0 && r->input_bytes <= PAGE_BYTES, "%x", r->code);
+        cr_expect(r->until == 0 || r->since <= r->until, "%x", r->code);
     }
 }
 
