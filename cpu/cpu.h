@@ -32,6 +32,8 @@ struct cpu_hooks {
     void (*eoi)(void *owner, uint8_t vector);
     /* The VP ended an interrupt of any kind by an EOI. */
     void (*end_of_interrupt)(void *owner, struct vcpu *vp, uint8_t vector);
+    /* INIT has reset the VP. */
+    void (*init)(void *owner, struct vcpu *vp);
     /* The VP takes an interrupt: does it end by that alone, without an EOI? */
     bool (*ends_by_itself)(void *owner, struct vcpu *vp, uint8_t vector);
     /* EOIs that need no exit. The VP takes an interrupt whose end nobody needs to hear of: the hypervisor may offer the guest

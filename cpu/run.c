@@ -404,6 +404,9 @@ static bool service(struct vcpu *v)
     if (v->s.init_pending) { /* INIT revives even a VP in shutdown */
         v->s.init_pending = false;
         vp_init_reset(v, false);
+        if (v->cpu->hooks.init) {
+            v->cpu->hooks.init(v->cpu->hooks.owner, v);
+        }
         return true;
     }
     if (v->s.activity == VP_SHUTDOWN) {

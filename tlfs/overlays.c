@@ -96,6 +96,14 @@ bool overlays_create(struct partition *p)
     return ok;
 }
 
+void vp_page_reset(struct partition *p, struct overlay_register *r)
+{
+    overlay_remove(p->machine->memory, r->overlay);
+    overlay_touch(p->machine->memory, r->overlay);
+    memset(overlay_host(p->machine->memory, r->overlay), 0, PAGE_BYTES);
+    r->value = 0;
+}
+
 static void overlay_register_reset(struct partition *p, struct overlay_register *r)
 {
     overlay_remove(p->machine->memory, r->overlay);
@@ -114,10 +122,7 @@ void overlays_reset(struct partition *p)
         }
     }
     for (unsigned i = 0; i < p->vp_count * VP_PAGES; i++) {
-        struct overlay_register *r = vp_page(p, i / VP_PAGES, i % VP_PAGES);
-        overlay_register_reset(p, r);
-        overlay_touch(p->machine->memory, r->overlay);
-        memset(overlay_host(p->machine->memory, r->overlay), 0, PAGE_BYTES);
+        vp_page_reset(p, vp_page(p, i / VP_PAGES, i % VP_PAGES));
     }
 }
 

@@ -40,6 +40,14 @@ static void hook_end_of_interrupt(void *partition, struct vcpu *vcpu, uint8_t ve
     synic_end_of_interrupt(hv_vp_of(partition, vcpu), vector);
 }
 
+/* §11.8, §11.9, §12.5.1: a processor reset is a reset of the VP's SynIC and timers too; INIT is one. */
+static void hook_init(void *partition, struct vcpu *vcpu)
+{
+    struct hv_vp *vp = hv_vp_of(partition, vcpu);
+    stimers_reset(vp);
+    synic_reset(vp);
+}
+
 static bool hook_ends_by_itself(void *partition, struct vcpu *vcpu, uint8_t vector)
 {
     return synic_auto_eoi(hv_vp_of(partition, vcpu), vector);
@@ -55,6 +63,7 @@ static struct cpu_hooks hooks_of(struct partition *p)
         hooks.wrmsr = hv_wrmsr;
         hooks.hypercall = hv_hypercall;
         hooks.end_of_interrupt = hook_end_of_interrupt;
+        hooks.init = hook_init;
         hooks.ends_by_itself = hook_ends_by_itself;
         hooks.eoi_offer = hv_eoi_offer;
         hooks.eoi_taken = hv_eoi_taken;
@@ -177,7 +186,6 @@ void partition_reset(struct partition *p)
             stimers_reset(&p->vps[i]);
             synic_reset(&p->vps[i]);
         }
-        messages_reset(p);
         hv_ports_reset(p);
     }
     turns_reset(p);

@@ -308,13 +308,17 @@ void synic_create(struct partition *p, struct hv_vp *vp)
     }
 }
 
-/* The pages are the overlays' (overlays.c), the queues messages_reset()'s. */
 void synic_reset(struct hv_vp *vp)
 {
+    vp_page_reset(vp->partition, &vp->registers.synic.siefp);
+    vp_page_reset(vp->partition, &vp->registers.synic.simp);
     vp->registers.synic.scontrol = 0;
     for (unsigned sint = 0; sint < SINTS; sint++) {
         vp->registers.synic.sint[sint] = SINT_RESET;
         vp->synic.held_until_cycle[sint] = 0;
+        while (vp->synic.queue[sint].count != 0) {
+            message_remove(vp->partition, vp->synic.queue[sint].first);
+        }
     }
     event_disarm(vp->partition->machine->events, vp->synic.event);
 }

@@ -31,6 +31,7 @@ struct synic {
 };
 
 void synic_create(struct partition *p, struct hv_vp *vp);
+/* Registers, pages and queues as at creation. */
 void synic_reset(struct hv_vp *vp);
 /* Registers and held slots; fields only. The queues are messages_state()'s. */
 void synic_state(struct state *s, struct hv_vp *vp);

@@ -257,3 +257,26 @@ Test(messages, impossible_queues_are_refused)
     cr_expect(through_file(twin));
     partition_destroy(twin);
 }
+
+/* ---- INIT ---- */
+
+/* §11.8, §11.9, §11.3.5, §12.5.1: a processor reset; of that VP alone. */
+Test(messages, init_resets_synic_queues_and_timers_of_its_vp)
+{
+    synic_on(1, 2, 0x52);
+    for (unsigned vp = 0; vp < 2; vp++) {
+        cr_assert(post(vp, 2, 1) == HV_STATUS_SUCCESS && post(vp, 2, 2) == HV_STATUS_SUCCESS);
+        cr_assert(wr(p, vp, 0x400000b1, 100000) == MSR_OK && wr(p, vp, 0x400000b0, 0x20001) == MSR_OK);
+        set_mem64(p, SIEF_AT + vp * VP_STRIDE, 7);
+    }
+    cr_assert(wr(p, 0, 0x40000071, 1ULL << 56 | 0x4500) == MSR_OK, "INIT to VP 1");
+    run_to(MS);
+    cr_expect(rd(p, 1, SCONTROL) == 0 && rd(p, 1, SIMP) == 0 && rd(p, 1, SIEFP) == 0 && rd(p, 1, SINT0 + 2) == 0x10000);
+    cr_expect(rd(p, 1, 0x400000b0) == 0 && rd(p, 1, 0x400000b1) == 0);
+    synic_on(1, 2, 0x52);
+    cr_assert(wr(p, 1, EOM, 0) == MSR_OK);
+    cr_expect(slot_of(1, 2).type == 0 && mem64(p, SIEF_AT + VP_STRIDE) == 0);
+    run_to(20 * MS);
+    cr_expect_eq(slot_of(1, 2).type, 0);
+    cr_expect(rd(p, 0, SCONTROL) == 1 && slot_of(0, 2).type == 1 && mem64(p, SIEF_AT) == 7, "VP 0 goes on");
+}
