@@ -114,6 +114,8 @@ void vp_withhold(struct vcpu *vp, uint8_t instructions);
 uint8_t vp_withheld(const struct vcpu *vp);
 /* From a hook: the VP sleeps (VP_IDLE) from the next boundary on, unless an interrupt is there already. */
 void vp_idle(struct vcpu *vp);
+/* Ends HLT, MWAIT or idle without a reason; false when the VP is in none of them. Not while it runs. */
+bool vp_wake(struct vcpu *vp);
 /* The 8259's INTR output, wired to every local APIC's LINT0 (and to a VP whose local APIC is disabled). */
 void cpu_set_extint(struct cpu *c, bool level);
 void cpu_set_a20(struct cpu *c, bool on);

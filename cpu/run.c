@@ -398,6 +398,19 @@ static void wake(struct vcpu *v)
     }
 }
 
+bool vp_wake(struct vcpu *v)
+{
+    bool sleeps = v->s.activity == VP_HALTED || v->s.activity == VP_MWAIT || v->s.activity == VP_IDLE;
+    if (sleeps) {
+        wake(v);
+        vp_attention(v);
+        if (v->cpu->hooks.activity) {
+            v->cpu->hooks.activity(v->cpu->hooks.owner, v);
+        }
+    }
+    return sleeps;
+}
+
 /* Delivers at most one event. Returns true when something happened (so the boundary is looked at again). */
 static bool service(struct vcpu *v)
 {

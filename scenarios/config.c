@@ -84,15 +84,44 @@ static bool read_profile_features(struct config_reader *r, const struct yaml_nod
     return true;
 }
 
+/* What a legal hypervisor may do and seldom does. Its moments are cycles, so the clock must be known: read after the processor.
+ */
+static bool read_adversary(struct config_reader *r, const struct yaml_node *n)
+{
+    struct scenario *s = r->scenario;
+    if (n == NULL) {
+        return true;
+    }
+    uint64_t elements = 0, slots = 0;
+    struct moment wake = {0};
+    const struct yaml_node *wakes = yaml_find(n, "spurious-wakes");
+    if (!value_keys(&r->value, n, "the adversary's ways", KEYS("rep-elements", "spurious-wakes", "busy-slots")) ||
+        !optional(r, n, "rep-elements", &units_integer, 1, 4095, &elements) ||
+        !optional(r, n, "busy-slots", &units_integer, 2, 1000000, &slots) ||
+        (wakes != NULL && !value_moment(&r->value, wakes, &wake))) {
+        return false;
+    }
+    s->adversary.rep_elements = (uint32_t)elements;
+    s->adversary.busy_slots = (uint32_t)slots;
+    s->adversary.spurious_wake_cycles = wakes != NULL ? moment_cycles(wake, s->model.tsc_hz) : 0;
+    if (wakes != NULL && s->adversary.spurious_wake_cycles < 1000) {
+        return value_refuse(&r->value, wakes, "spurious wakes come too often; at least 1000 cycles must lie between two");
+    }
+    if ((elements != 0 || slots != 0) && s->profile == NULL) {
+        return value_refuse(&r->value, n, "there is no hypervisor to be adversarial; give a profile other than none");
+    }
+    return true;
+}
+
 static bool read_partition(struct config_reader *r, const struct yaml_node *n)
 {
     static const char *const policies[] = {"fresh", "stalest"};
     struct scenario *s = r->scenario;
     uint64_t vps = s->vps;
     unsigned policy = TRANSLATE_FRESH;
-    if (n != NULL &&
-        !value_keys(&r->value, n, "the partition's settings",
-                    KEYS("profile", "vps", "memory", "seed", "turn", "epoch", "features", "translation", "ports"))) {
+    if (n != NULL && !value_keys(&r->value, n, "the partition's settings",
+                                 KEYS("profile", "vps", "memory", "seed", "turn", "epoch", "features", "translation", "ports",
+                                      "adversary"))) {
         return false;
     }
     if (!read_profile(r, yaml_find(n, "profile")) || !optional(r, n, "vps", &units_integer, 1, 240, &vps) ||
@@ -439,8 +468,9 @@ static bool read_root(struct config_reader *r)
         return value_refuse(&r->value, root, "no \"scenario\"; give it a name such as linux/cloud");
     }
     return read_name(r, name) && read_covers(r, yaml_find(root, "covers")) && read_partition(r, yaml_find(root, "partition")) &&
-           read_cpu(r, yaml_find(root, "cpu")) && read_cost(r, yaml_find(root, "cost")) && read_times(r, root) &&
-           read_guest(r, yaml_find(root, "guest")) && read_devices(r, yaml_find(root, "devices")) &&
+           read_cpu(r, yaml_find(root, "cpu")) && read_adversary(r, yaml_find(yaml_find(root, "partition"), "adversary")) &&
+           read_cost(r, yaml_find(root, "cost")) && read_times(r, root) && read_guest(r, yaml_find(root, "guest")) &&
+           read_devices(r, yaml_find(root, "devices")) &&
            script_read(&s->script, yaml_find(root, "timeline"), yaml_find(root, "expect"), s->file, r->value.why) &&
            config_actions_check(&r->value, s);
 }

@@ -37,6 +37,10 @@ struct scenario {
     struct port_config ports[SCENARIO_PORTS_MAX];
     unsigned port_count;
     uint64_t epoch_cycles;
+    struct {
+        uint32_t rep_elements, busy_slots;
+        uint64_t spurious_wake_cycles;
+    } adversary; /* 0: not */
     enum translation_policy translation;
     struct cpu_model model;
     const struct cost_table *cost;

@@ -298,6 +298,7 @@ static bool caller_legal(struct vcpu *vcpu)
 static void finish(struct hypercall *c, const struct hypercall_registers *r, hv_status_t status)
 {
     uint64_t result = status | (uint64_t)c->index << 32;
+    account_hypercall(c->vp, c->row);
     TRACE(c->p->machine->trace, hypercall, hv_vp_index(c->vp), c->control.code, r->control, r->input, r->output, status,
           c->index);
     result_write(c->vp->vcpu, r->wide, result);
@@ -329,6 +330,7 @@ static int dispatch(struct hypercall *c, const struct hypercall_registers *r, bo
         status = run_one(c, r, &m);
     } else if (status == HV_STATUS_SUCCESS && !run_list(c, r, &m, &status)) {
         *again = true;
+        account_hypercall(c->vp, c->row);
         TRACE(c->p->machine->trace, hypercall_continued, hv_vp_index(c->vp), c->control.code, c->index, c->control.rep_count);
         control_write(c->vp->vcpu, r->wide, (r->control & ~(0xfffULL << 48)) | (uint64_t)c->index << 48);
         return -1;

@@ -8,6 +8,8 @@
 #define ORRERY_TLFS_HYPERVISOR_H
 
 #include "machine/prng.h"
+#include "tlfs/accounts.h"
+#include "tlfs/adversary.h"
 #include "tlfs/messages.h"
 #include "tlfs/overlays.h"
 #include "tlfs/partition.h"
@@ -16,6 +18,7 @@
 #include "tlfs/stimer.h"
 #include "tlfs/synic.h"
 #include "tlfs/trace_ids.h"
+#include "tlfs/unhalted.h"
 
 enum { DEBUG_BUFFER_BYTES = 8176 };
 enum { VPS_MAX = 240, CRASH_PARAMETERS = 5, STATISTICS_PAGES = 2, DEBUG_REGISTERS = 5, DEFAULT_TURN_CYCLES = 10000 };
@@ -37,6 +40,7 @@ struct vp_registers {
     struct overlay_register statistics[STATISTICS_PAGES];
     struct synic_registers synic;
     struct stimer stimer[STIMERS];
+    struct unhalted_timer unhalted;
 };
 
 struct hv_vp {
@@ -46,6 +50,7 @@ struct hv_vp {
     struct stimer_source timer_source[STIMERS];
     struct synic synic;
     uint64_t run_cycles; /* the clock moved so far while this VP ran */
+    struct hv_account account;
 };
 
 struct partition {
@@ -89,6 +94,7 @@ struct partition {
     struct prng rep_prng;
 
     uint32_t debug_pending_bytes; /* posted to the debugger, calls_debug.c */
+    struct adversary adversary;
 
     unsigned vp_count;
     struct hv_vp vps[];

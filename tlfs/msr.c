@@ -111,12 +111,17 @@ const struct msr_row hv_msr_rows[] = {
      PARTITION(tsc_emulation_control), ~1ULL, NULL, NULL},
     {0x40000108, "HV_X64_MSR_TSC_EMULATION_STATUS", "§16.6.2", HV_AccessReenlightenmentControls, RW, NOWHERE, 0,
      read_tsc_emulation_status, write_tsc_emulation_status},
+    {0x40000114, "HV_X64_MSR_STIME_UNHALTED_TIMER_CONFIG", "§12.6.1", HV_SyntheticTimeUnhaltedTimerAvailable, RW,
+     VP(unhalted.config), ~0x1ffULL, NULL, write_unhalted_timer},
+    {0x40000115, "HV_X64_MSR_STIME_UNHALTED_TIMER_COUNT", "§12.6.2", HV_SyntheticTimeUnhaltedTimerAvailable, RW,
+     VP(unhalted.count), 0, NULL, write_unhalted_timer},
     /* Later than every edition that is at hand; bit 0 lets CPUID show the invariant TSC (cpuid.c). */
     {0x40000118, "HV_X64_MSR_TSC_INVARIANT_CONTROL", "§2.4.4", HV_AccessTscInvariantControls, RW,
      PARTITION(tsc_invariant_control), ~1ULL, NULL, NULL},
 };
 /* clang-format on */
 const size_t hv_msr_row_count = ARRAY_COUNT(hv_msr_rows);
+_Static_assert(ARRAY_COUNT(hv_msr_rows) <= ACCOUNT_MSRS_MAX, "an account for each row");
 
 static const struct msr_row *row_find(uint32_t msr)
 {
@@ -148,10 +153,11 @@ enum msr_outcome hv_rdmsr(void *partition, struct vcpu *vcpu, uint32_t msr, uint
     if (row == NULL) {
         return MSR_NOT_MINE;
     }
+    struct hv_vp *vp = hv_vp_of(p, vcpu);
+    vp->account.msr_reads[row - hv_msr_rows]++;
     if (!(row->access & MSR_READ) || !profile_has(&p->profile, row->gate)) {
         return MSR_GP;
     }
-    struct hv_vp *vp = hv_vp_of(p, vcpu);
     if (row->read != NULL) {
         return row->read(p, vp, msr, value);
     }
@@ -166,10 +172,11 @@ enum msr_outcome hv_wrmsr(void *partition, struct vcpu *vcpu, uint32_t msr, uint
     if (row == NULL) {
         return MSR_NOT_MINE;
     }
+    struct hv_vp *vp = hv_vp_of(p, vcpu);
+    vp->account.msr_writes[row - hv_msr_rows]++;
     if (!(row->access & MSR_WRITE) || value & row->must_be_zero || !profile_has(&p->profile, row->gate)) {
         return MSR_GP;
     }
-    struct hv_vp *vp = hv_vp_of(p, vcpu);
     if (row->write != NULL) {
         return row->write(p, vp, msr, value);
     }

@@ -39,6 +39,7 @@ msr_read_fn read_tsc_frequency, read_apic_frequency;                    /* msr_t
 msr_write_fn write_reference_tsc;                                       /* msr_time.c */
 msr_read_fn read_tsc_emulation_status;                                  /* msr_time.c */
 msr_write_fn write_reenlightenment_control, write_tsc_emulation_status; /* msr_time.c */
+msr_write_fn write_unhalted_timer;                                      /* unhalted.c */
 msr_read_fn read_icr, read_tpr;                                         /* msr_apic.c */
 msr_write_fn write_eoi, write_icr, write_tpr, write_vp_assist;          /* msr_apic.c */
 msr_read_fn read_crash_ctl;                                             /* msr_crash.c */

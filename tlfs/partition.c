@@ -151,6 +151,10 @@ struct partition *partition_create(const struct partition_config *config, const 
             return NULL;
         }
     }
+    adversary_create(p, config);
+    for (unsigned i = 0; i < p->vp_count; i++) {
+        unhalted_reset(&p->vps[i]);
+    }
     turns_reset(p);
     return p;
 }
@@ -185,6 +189,7 @@ void partition_reset(struct partition *p)
         for (unsigned i = 0; i < p->vp_count; i++) {
             stimers_reset(&p->vps[i]);
             synic_reset(&p->vps[i]);
+            unhalted_reset(&p->vps[i]);
         }
         hv_ports_reset(p);
     }
@@ -240,6 +245,7 @@ void partition_state(struct state *s, struct partition *p)
     state_u64_in(s, &turn, p->turn_cycles, p->turn_cycles, "cycles of a turn");
     turns_state(s, p);
     migration_state(s, p);
+    adversary_state(s, p);
     if (!p->enlightened) {
         return;
     }
@@ -269,6 +275,8 @@ void partition_state(struct state *s, struct partition *p)
             state_u64(s, &p->vps[i].registers.statistics[k].value);
         }
         stimers_state(s, &p->vps[i]);
+        unhalted_state(s, &p->vps[i]);
+        account_state(s, &p->vps[i]);
     }
     if (state_restoring(s)) {
         registers_check(s, p);

@@ -17,6 +17,8 @@ struct partition_config {
     uint64_t turn_cycles;          /* 0: default 10 000 */
     uint32_t rep_elements_max;     /* a rep hypercall returns to be repeated after so many elements; 0: after 50 us of work */
     bool rep_stop_random;          /* ... after 1 to that many (0: 1 to 8), by the seed */
+    uint64_t spurious_wake_cycles; /* a sleeping VP wakes without a reason every so often; 0: never */
+    uint32_t busy_slots_every;     /* every so many deliveries a free message slot looks busy; 0: never, else at least 2 */
     struct cpu_config cpu;         /* clock rate = cpu.model.tsc_hz */
     const struct profile *profile; /* NULL: no hypervisor is shown (CPUID.1:ECX[31] clear, its MSRs #GP) */
 };
@@ -52,6 +54,13 @@ struct migration {
     bool page_invalid; /* the new host cannot vouch for its TSC: the reference TSC page says so */
 };
 void partition_migrate(struct partition *p, const struct migration *m);
+
+/* What a VP used of the hypervisor's interface. Lines have one order, the same for every VP; false beyond the last. */
+struct account_line {
+    const char *name, *kind; /* "HV_X64_MSR_EOI", "written" */
+    uint64_t count, cycles;
+};
+bool partition_account_line(const struct partition *p, unsigned vp, size_t index, struct account_line *line);
 
 struct machine *partition_machine(struct partition *p);
 struct cpu *partition_cpu(struct partition *p);

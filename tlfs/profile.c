@@ -27,6 +27,8 @@ static const struct {
     /* When the page is invalid the guest is told to read the counter's MSR (§12.7.3.2). */
     {HV_AccessPartitionReferenceTsc, HV_AccessPartitionReferenceCounter},
     {HV_GuestIdleAvailable, HV_AccessGuestIdleReg},
+    /* §12.6: both grant the two MSRs. */
+    {HV_SyntheticTimeUnhaltedTimerAvailable, HV_AccessSyntheticTimerRegs},
     {HV_AccessDebugRegs, HV_DebugRegsAvailable},
     {HV_DebugRegsAvailable, HV_AccessDebugRegs},
     {HV_UseApicMsrs, HV_AccessIntrCtrlRegs},

@@ -137,7 +137,7 @@ static void deliver_first(struct hv_vp *vp, unsigned sint)
     if (busy) {
         element_to_write(vp, &vp->registers.synic.simp, sint)[SLOT_FLAGS] |= FLAG_MESSAGE_PENDING;
     }
-    if (busy || slot_held(vp, sint)) {
+    if (busy || slot_held(vp, sint) || adversary_slot_busy(p)) {
         TRACE(p->machine->trace, message_wait, hv_vp_index(vp), sint, m->type, q->count);
         return;
     }

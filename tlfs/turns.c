@@ -146,11 +146,14 @@ static void turn_run(struct partition *p, struct hv_vp *vp, uint64_t until)
     /* The processor counts a run's cycles in 63 bits; a run that ends early ends at a boundary and simply goes on. */
     const uint64_t most = 1ULL << 62;
     until = until - m->clock.cycle > most ? m->clock.cycle + most : until;
+    uint64_t due = vp->registers.unhalted.due_run_cycle, left = due > vp->run_cycles ? due - vp->run_cycles : 0;
+    until = left < until - m->clock.cycle ? m->clock.cycle + left : until;
     p->running = vp;
     p->running_since = m->clock.cycle;
     enum vp_stop stop = vp_run(vp->vcpu, until);
     p->running = NULL;
     vp->run_cycles += m->clock.cycle - p->running_since;
+    unhalted_look(vp);
     switch (stop) {
     case STOP_HALT:
         awake_set(p, hv_vp_index(vp), vp_runnable(vp->vcpu));

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "scenarios/account.h"
 #include "scenarios/result.h"
 #include "tools/commands.h"
 #include "tools/terminal.h"
@@ -24,6 +25,7 @@ static int help(void)
          "  --cost NAME        the cost table, above the scenario's\n"
          "  --chunk N          run in steps of at most N cycles; never visible in the result\n"
          "  --json FILE        the result as JSON (- for standard output): an object, for several FILEs a list\n"
+         "  --account          where the cycles went: by exit reason, MSR and hypercall; in the JSON as `account`\n"
          "  --quiet            no console and no progress on the terminal\n"
          "for one FILE only:\n"
          "  --console FILE     the console's raw bytes\n"
@@ -41,7 +43,7 @@ struct run_arguments {
     struct scenario_overrides overrides;
     struct run_options options;
     const char *json, *console, *save, *restore;
-    bool quiet;
+    bool quiet, account;
     char **files;
     int file_count;
 };
@@ -55,6 +57,7 @@ enum run_option {
     OPT_CHUNK,
     OPT_JSON,
     OPT_QUIET,
+    OPT_ACCOUNT,
     OPT_CONSOLE,
     OPT_TRACE,
     OPT_STOP_AT,
@@ -116,6 +119,9 @@ static bool take_option(struct run_arguments *a, int option, struct message *why
     case OPT_RESTORE:
         a->restore = optarg;
         return true;
+    case OPT_ACCOUNT:
+        a->account = true;
+        return true;
     case OPT_QUIET:
         a->quiet = true;
         return true;
@@ -137,6 +143,7 @@ static int read_arguments(struct run_arguments *a, int argc, char **argv)
         {"cost", required_argument, NULL, OPT_COST},
         {"chunk", required_argument, NULL, OPT_CHUNK},
         {"json", required_argument, NULL, OPT_JSON},
+        {"account", no_argument, NULL, OPT_ACCOUNT},
         {"quiet", no_argument, NULL, OPT_QUIET},
         {"console", required_argument, NULL, OPT_CONSOLE},
         {"trace", required_argument, NULL, OPT_TRACE},
@@ -246,13 +253,18 @@ static bool run_scenario(const struct run_arguments *a, struct scenario *s, stru
         ok = save(r, save_to, why);
     }
     if (ok && results != NULL) {
-        ok = json_array_append_new(results, result_json(r, terminal_cpu_seconds(t))) == 0 ||
+        json_t *result = result_json(r, terminal_cpu_seconds(t));
+        bool whole = result != NULL && (!a->account || json_object_set_new(result, "account", account_json(r)) == 0);
+        ok = (json_array_append_new(results, result) == 0 && whole) ||
              message_say(why, "the host has no memory left for the result");
     }
     if (ok) {
         *met = runner_met(r);
         bool to_stdout = a->json == NULL || strcmp(a->json, "-") != 0;
         result_print(to_stdout ? stdout : stderr, r);
+        if (a->account) {
+            account_print(to_stdout ? stdout : stderr, r);
+        }
         if (!*met) {
             fflush(stdout);
             evidence_print(stderr, r);
