@@ -210,6 +210,11 @@ bool vp_state_reachable(const struct vcpu *v, const struct vp_state *s)
     if ((s->rflags & RFLAGS_VM) && (s->cpl != 3 || lma || !(s->cr0 & CR0_PE))) {
         return false;
     }
+    unsigned unused_bits = s->cr4 & CR4_LA57 ? 7 : 16;
+    bool rip_fits = lma && cs_long ? (uint64_t)((int64_t)(s->rip << unused_bits) >> unused_bits) == s->rip : s->rip >> 32 == 0;
+    if (!rip_fits) {
+        return false;
+    }
     bool cs_is_code = (s->seg[SEG_CS].attributes & (ATTR_P | ATTR_S | ATTR_CODE)) == (ATTR_P | ATTR_S | ATTR_CODE);
     if ((s->cr0 & CR0_PE) && !(s->rflags & RFLAGS_VM) && !cs_is_code) {
         return false;

@@ -182,6 +182,7 @@ void partition_reset(struct partition *p)
     reference_time_start(p);
     if (p->enlightened) {
         p->registers.guest_os_id = p->registers.tsc_invariant_control = 0;
+        p->debug_pending_bytes = 0;
         p->registers.reenlightenment_control = p->registers.tsc_emulation_control = 0;
         memset(p->registers.crash, 0, sizeof p->registers.crash);
         memset(p->registers.debug, 0, sizeof p->registers.debug);

@@ -1,8 +1,10 @@
 /* Fuzzer of the hypervisor's surface (libFuzzer): a guest that reads and writes MSRs, calls, asks CPUID and scribbles over its
  * memory as the input says. What must hold: no crash, no hang; and run in slices it ends in the same state. input: byte 0: bits
- * 0-1 profile, bit 2 vendor, bit 3 one VP; byte 1: longest slice; then steps of 11 bytes: what (1), which (2: MSR, call code,
+ * 0-1 profile, bit 2 vendor, bit 3 one VP, bit 4 everything that is built is announced and translations are the stalest, bits
+ * 5-7 elements of a list in one go; byte 1: longest slice; then steps of 11 bytes: what (1), which (2: MSR, call code,
  * address), value (8). A step that faults is skipped by the guest's handlers. */
 #include "tests/unit/tlfs_fixture.h"
+#include "tlfs/hypercall.h"
 
 enum {
     HEAD_BYTES = 2,
@@ -15,7 +17,7 @@ enum {
 };
 
 struct program {
-    uint8_t bytes[4096];
+    uint8_t bytes[8192];
     unsigned count;
 };
 static void put(struct program *p, const void *bytes, unsigned count)
@@ -47,6 +49,7 @@ enum step {
     STEP_LOAD,
     STEP_APIC,
     STEP_SPIN,
+    STEP_CALL,
     STEPS
 };
 
@@ -60,6 +63,33 @@ static void put_msr(struct program *p, uint32_t msr, uint64_t value, bool write)
     } else {
         PUT(p, "\x0f\x32");
     }
+}
+
+static void put_store(struct program *p, uint64_t at, uint64_t value)
+{
+    put_mov(p, MOV_RCX, at);
+    put_mov(p, MOV_RAX, value);
+    PUT(p, "\x48\x89\x01");
+}
+
+/* A call of the table in a form that may pass: this partition and a VP of it, small lists and sets, a value in each place. */
+static void put_call(struct program *p, unsigned which, uint64_t value)
+{
+    const struct hypercall_row *row = &hv_hypercall_rows[which % hv_hypercall_row_count];
+    uint64_t block = PAGES_AT + (which >> 8 & 7) * 0x1000, reps = row->kind == HYPERCALL_REP ? 1 + (value >> 60) : 0;
+    bool fast = which & 0x8000;
+    if (!fast) {
+        put_store(p, block, which & 0x4000 ? value : UINT64_MAX);
+        put_store(p, block + 8, value & 0x300000003);
+        put_store(p, block + 16, value);
+        put_store(p, block + 24, value >> 24);
+        put_store(p, block + 32, value >> 32);
+    }
+    put_mov(p, MOV_RCX,
+            row->code | (fast ? 1ULL << 16 : 0) | (row->variable_header ? (value >> 56 & 3) << 17 : 0) | reps << 32);
+    put_mov(p, MOV_RDX, fast ? value : block);
+    put_mov(p, MOV_R8, fast ? value >> 8 : block + 0x800);
+    PUT(p, "\x0f\x01\xd9");
 }
 
 static void put_step(struct program *p, const uint8_t *in)
@@ -110,6 +140,9 @@ static void put_step(struct program *p, const uint8_t *in)
     case STEP_APIC:
         put_msr(p, 0x800 + (which & 0x3f), value, value & 1);
         break;
+    case STEP_CALL:
+        put_call(p, which, value);
+        break;
     default:
         put_mov(p, MOV_RCX, 1 + (which & 0x3ff)); /* interrupts on; loop; */
         PUT(p, "\xfb\x48\xff\xc9\x75\xfb\xfa");
@@ -153,9 +186,14 @@ static struct partition *partition_of_input(const uint8_t *data, size_t size, bo
     struct profile profile;
     const char *name = profiles[data[0] & 3], *why = "";
     cr_assert(name == NULL || profile_find(name, &profile));
+    for (size_t f = 0; data[0] & 0x10 && name != NULL && f < feature_row_count; f++) {
+        profile_set(&profile, feature_rows[f].name, true, &why);
+    }
     struct partition_config config = {
         .ram_bytes = 64 * MIB, .seed = 1, .turn_cycles = 300, .profile = name != NULL ? &profile : NULL};
     config.cpu = (struct cpu_config){.cost = cost_table_by_name("ipc1"), .vps = data[0] & 8 ? 1 : 2};
+    config.cpu.policy = data[0] & 0x10 ? TRANSLATE_STALEST : TRANSLATE_FRESH;
+    config.rep_elements_max = data[0] >> 5;
     config.cpu.host_tlb_entries = small_caches ? 4 : 0;
     config.cpu.host_cache_flush_every = small_caches ? 9 : 0;
     cr_assert(cpu_model_init(&config.cpu.model, "v2", data[0] & 4 ? VENDOR_INTEL : VENDOR_AMD, GHZ, config.cpu.vps));
@@ -175,6 +213,9 @@ static struct partition *partition_of_input(const uint8_t *data, size_t size, bo
     PUT(&program, "\xfb\xf4\xeb\xfc"); /* sti; hlt; and again */
     guest(p, BOOT_MODE_64, CODE, program.bytes, program.count);
     put_handlers(p);
+    if (name != NULL) {
+        cr_assert(wr(p, 0, 0x40000000, 1) == MSR_OK && wr(p, 0, 0x40000001, (PAGES_AT + 0x80000) | 1) == MSR_OK);
+    }
     for (unsigned i = 0; i < p->vp_count; i++) {
         if (i != 0) {
             also(p, i, CODE, 0);
