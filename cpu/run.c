@@ -402,11 +402,8 @@ bool vp_wake(struct vcpu *v)
 {
     bool sleeps = v->s.activity == VP_HALTED || v->s.activity == VP_MWAIT || v->s.activity == VP_IDLE;
     if (sleeps) {
+        lapic_notice(v); /* the scheduler is told */
         wake(v);
-        vp_attention(v);
-        if (v->cpu->hooks.activity) {
-            v->cpu->hooks.activity(v->cpu->hooks.owner, v);
-        }
     }
     return sleeps;
 }

@@ -46,6 +46,7 @@ static void hook_init(void *partition, struct vcpu *vcpu)
     struct hv_vp *vp = hv_vp_of(partition, vcpu);
     stimers_reset(vp);
     synic_reset(vp);
+    unhalted_reset(vp);
 }
 
 static bool hook_ends_by_itself(void *partition, struct vcpu *vcpu, uint8_t vector)

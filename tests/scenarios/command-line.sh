@@ -72,6 +72,9 @@ claim "a missing scenario is named with its place" complains "nope.yaml:1:1:" ru
 claim "a missing image is named with its place" complains 'good.yaml:5:25: cannot use image "nope"' run good.yaml --set IMAGE=nope
 claim "an unknown cost table is refused" complains '"free"' run good.yaml --cost free
 claim "an unknown profile is refused" complains '"ws1"' profile ws1
+claim "profile --diff shows what came" sh -c "'$orrery' profile --diff ws2012r2 ws2016 | grep -q 'AccessReenlightenmentControls  *-  *announced'"
+claim "profile --diff of one and the same shows nothing" sh -c "'$orrery' profile --diff ws2016 ws2016 | grep -q '^no difference'"
+claim "profile --diff wants two" complains 'takes two names' profile --diff ws2016
 claim "profile shows what is withheld and why" sh -c "'$orrery' profile ws2016 | grep -q 'withheld  MsrBitmapsInUse: '"
 claim "check accepts without running" exits 0 check good.yaml
 claim "check refuses each bad file" sh -c "! '$orrery' check good.yaml '$here'/bad/*.yaml 2>err && [ \$(wc -l <err) -eq \$(ls '$here'/bad/*.yaml | wc -l) ]"
@@ -84,6 +87,8 @@ claim "then registers, code and exits are on standard error" sh -c "grep -q '^VP
 claim "an environment variable is a value" env IMAGE="$work/guest.bin" "$orrery" run --quiet good.yaml
 claim "one file gives one object" exits 0 run good.yaml --quiet --json one.json
 claim "it begins with the verdict" sh -c "sed -n '1,2p' one.json | tr -d '\n ' | grep -qF '{\"verdict\":\"met\",'"
+claim "--account tells where the cycles went" sh -c "'$orrery' run good.yaml --quiet --account | grep -q '^all VPs  *count  *cycles'"
+claim "--account is an object in the JSON" sh -c "'$orrery' run good.yaml --quiet --account --json acc.json && grep -q '\"account\": {' acc.json"
 claim "several files give a list" sh -c "'$orrery' run good.yaml good.yaml --quiet --json two.json && head -1 two.json | grep -qF '['"
 claim "one of several not met: exit 1" exits 1 run good.yaml unmet.yaml --quiet
 claim "options for one file refuse several" complains "for one FILE" run good.yaml good.yaml --save x
