@@ -207,6 +207,10 @@ void vp_idle(struct vcpu *v)
     v->s.activity = VP_IDLE;
     vp_attention(v); /* something that wakes it may already be there */
 }
+uint64_t vp_event_cycles(const struct vcpu *v, enum vp_exit reason)
+{
+    return v->account.event_cycles[reason];
+}
 struct vp_account vp_account(const struct vcpu *v)
 {
     struct vp_account a = v->account;

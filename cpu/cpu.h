@@ -150,6 +150,7 @@ struct vp_account {
     uint64_t eois_avoided; /* interrupts that ended by an offer taken */
 };
 struct vp_account vp_account(const struct vcpu *vp);
+uint64_t vp_event_cycles(const struct vcpu *vp, enum vp_exit reason);
 /* Charges an event to the running VP. */
 void vp_charge(struct vcpu *vp, enum vp_exit reason, uint64_t cycles);
 /* For a hook: cycles on top of what cpu/ charges for the event by itself (e.g. by hypercall code). */

@@ -1,7 +1,8 @@
 /* Accounts of the interface's use, line by line. See accounts.h, and cpu.h's vp_account for exits by reason.
  *
- * Invariants: a line's cycles are its count times what the cost table asks for its kind of exit, which is what the processor
- * charged; refused accesses count, for they cost the same. An EOI that was avoided cost nothing: its line says how often.
+ * Invariants: an MSR's cycles are its count times what the cost table asks for the exit, a hypercall's are what was charged
+ * from its exit to its answer; refused accesses and calls count, for they cost the same, but a call that raises an exception
+ * has no line. An EOI that was avoided cost nothing: its line says how often.
  */
 #include "tlfs/accounts.h"
 
@@ -11,11 +12,18 @@
 #include "tlfs/hypervisor.h"
 #include "tlfs/msr.h"
 
+void account_hypercall_begins(struct hv_vp *vp)
+{
+    uint64_t now = vp_event_cycles(vp->vcpu, EXIT_HYPERCALL), exit = vp->partition->cpu_config.cost->event[EXIT_HYPERCALL];
+    vp->account.hypercall_cycles_before = now > exit ? now - exit : 0;
+}
+
 void account_hypercall(struct hv_vp *vp, const struct hypercall_row *row)
 {
     size_t index = row != NULL ? (size_t)(row - hv_hypercall_rows) : ACCOUNT_HYPERCALLS_MAX - 1; /* the last: unknown codes */
     assert(index < ACCOUNT_HYPERCALLS_MAX && hv_hypercall_row_count < ACCOUNT_HYPERCALLS_MAX);
     vp->account.calls[index]++;
+    vp->account.call_cycles[index] += vp_event_cycles(vp->vcpu, EXIT_HYPERCALL) - vp->account.hypercall_cycles_before;
 }
 
 void account_state(struct state *s, struct hv_vp *vp)
@@ -26,8 +34,10 @@ void account_state(struct state *s, struct hv_vp *vp)
     }
     for (size_t i = 0; i < hv_hypercall_row_count; i++) {
         state_u64(s, &vp->account.calls[i]);
+        state_u64(s, &vp->account.call_cycles[i]);
     }
     state_u64(s, &vp->account.calls[ACCOUNT_HYPERCALLS_MAX - 1]);
+    state_u64(s, &vp->account.call_cycles[ACCOUNT_HYPERCALLS_MAX - 1]);
 }
 
 bool partition_account_line(const struct partition *p, unsigned vp, size_t index, struct account_line *line)
@@ -47,11 +57,11 @@ bool partition_account_line(const struct partition *p, unsigned vp, size_t index
     index -= 2 * hv_msr_row_count;
     if (index <= hv_hypercall_row_count) {
         bool known = index < hv_hypercall_row_count;
-        uint64_t count = a->calls[known ? index : ACCOUNT_HYPERCALLS_MAX - 1];
+        size_t entry = known ? index : ACCOUNT_HYPERCALLS_MAX - 1;
         *line = (struct account_line){.name = known ? hv_hypercall_rows[index].name : "unknown hypercalls",
                                       .kind = "called",
-                                      .count = count,
-                                      .cycles = count * cost[EXIT_HYPERCALL]};
+                                      .count = a->calls[entry],
+                                      .cycles = a->call_cycles[entry]};
         return true;
     }
     *line = (struct account_line){.name = "EOI", .kind = "avoided", .count = vp_account(p->vps[vp].vcpu).eois_avoided};

@@ -13,9 +13,12 @@ struct state;
 enum { ACCOUNT_MSRS_MAX = 128, ACCOUNT_HYPERCALLS_MAX = 128 };
 struct hv_account {
     uint64_t msr_reads[ACCOUNT_MSRS_MAX], msr_writes[ACCOUNT_MSRS_MAX]; /* by row of the tables */
-    uint64_t calls[ACCOUNT_HYPERCALLS_MAX];
+    uint64_t calls[ACCOUNT_HYPERCALLS_MAX], call_cycles[ACCOUNT_HYPERCALLS_MAX];
+    uint64_t hypercall_cycles_before; /* the call under way: what had been charged for hypercalls before its exit. Not state */
 };
 
+/* A call begins, its exit has just been charged; and it is answered, or will be repeated: `row` NULL, it is unknown. */
+void account_hypercall_begins(struct hv_vp *vp);
 void account_hypercall(struct hv_vp *vp, const struct hypercall_row *row);
 void account_state(struct state *s, struct hv_vp *vp);
 

@@ -349,6 +349,7 @@ int hv_hypercall(void *partition, struct vcpu *vcpu, bool is_vmcall, bool *again
     }
     struct hypercall_registers r = registers_read(vcpu);
     struct hypercall c = {.p = p, .vp = hv_vp_of(p, vcpu), .control = hypercall_control_of(r.control)};
+    account_hypercall_begins(c.vp);
     c.row = row_find(p, c.control.code);
     hv_status_t status = admit(p, c.row, r.control);
     if (status != HV_STATUS_SUCCESS) {
