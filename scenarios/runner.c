@@ -260,10 +260,11 @@ static bool host_action(struct runner *r, const struct action *a)
     case ACTION_SIGNAL:
         host_signal(p, a->host.vp, a->host.sint, a->host.flag);
         return true;
-    case ACTION_HOLD_SLOT:
-        host_hold_slot(p, a->host.vp, a->host.sint,
-                       runner_cycles(r) + moment_cycles(a->host.length, r->scenario->model.tsc_hz));
+    case ACTION_HOLD_SLOT: {
+        uint64_t now = runner_cycles(r), length = moment_cycles(a->host.length, r->scenario->model.tsc_hz);
+        host_hold_slot(p, a->host.vp, a->host.sint, length < CYCLE_NEVER - now ? now + length : CYCLE_NEVER);
         return true;
+    }
     default:
         break;
     }

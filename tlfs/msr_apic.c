@@ -83,7 +83,7 @@ bool hv_eoi_offer(void *partition, struct vcpu *vcpu, bool offer)
 {
     struct partition *p = partition;
     struct hv_vp *vp = hv_vp_of(p, vcpu);
-    offer = offer && assist_is_seen(p, vp);
+    offer = offer && assist_is_seen(p, vp) && !synic_waits(vp); /* a message that waits looks out for the EOI (§11.4) */
     uint32_t field = assist_field(p, vp), wanted = offer ? field | NO_EOI_REQUIRED : field & ~NO_EOI_REQUIRED;
     if (field != wanted) {
         overlay_touch(p->machine->memory, vp->registers.assist.overlay);

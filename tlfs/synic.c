@@ -120,6 +120,16 @@ hv_status_t synic_takes_messages(const struct hv_vp *vp)
     return takes ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_SYNIC_STATE;
 }
 
+bool synic_waits(const struct hv_vp *vp)
+{
+    for (unsigned sint = 0; sint < SINTS; sint++) {
+        if (vp->synic.queue[sint].count != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool slot_held(const struct hv_vp *vp, unsigned sint)
 {
     return machine_now(vp->partition->machine) < vp->synic.held_until_cycle[sint];
@@ -139,6 +149,8 @@ static void deliver_first(struct hv_vp *vp, unsigned sint)
     }
     if (busy || slot_held(vp, sint) || adversary_slot_busy(p)) {
         TRACE(p->machine->trace, message_wait, hv_vp_index(vp), sint, m->type, q->count);
+        lapic_settle(vp->vcpu); /* an EOI must be heard from now on */
+        lapic_offer_withdraw(vp->vcpu);
         return;
     }
     message_remove(p, q->first);

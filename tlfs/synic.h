@@ -49,6 +49,7 @@ void synic_timer_message(struct hv_vp *vp, unsigned timer, unsigned sint, uint64
 void synic_hold_slot(struct hv_vp *vp, unsigned sint, uint64_t until_cycle);
 
 /* The local APIC's questions (cpu_hooks). */
+bool synic_waits(const struct hv_vp *vp); /* a message waits, for an EOI perhaps */
 void synic_end_of_interrupt(struct hv_vp *vp, uint8_t vector);
 bool synic_auto_eoi(const struct hv_vp *vp, uint8_t vector);
 

@@ -50,6 +50,9 @@ enum step {
     STEP_APIC,
     STEP_SPIN,
     STEP_CALL,
+    STEP_SIGNAL,
+    STEP_POST,
+    STEP_SYNIC,
     STEPS
 };
 
@@ -140,6 +143,26 @@ static void put_step(struct program *p, const uint8_t *in)
     case STEP_APIC:
         put_msr(p, 0x800 + (which & 0x3f), value, value & 1);
         break;
+    case STEP_SIGNAL: /* fast; connections 0 to 7 */
+        put_mov(p, MOV_RCX, 0x1005d);
+        put_mov(p, MOV_RDX, (which & 7) | (value & 0xffff) << 32);
+        PUT(p, "\x0f\x01\xc1\x90");
+        break;
+    case STEP_POST: /* connection, type and size stored at the page, then the call */
+        put_mov(p, MOV_RDX, page);
+        put_mov(p, MOV_RAX, which >> 8 & 7);
+        PUT(p, "\x48\x89\x02");
+        put_mov(p, MOV_RAX, value & 0xff8000000f);
+        PUT(p, "\x48\x89\x42\x08");
+        put_mov(p, MOV_RCX, 0x5c);
+        PUT(p, "\x0f\x01\xd9");
+        break;
+    case STEP_SYNIC: /* a SINT with a vector of the guest's; then on, with both pages */
+        put_msr(p, 0x40000090 + (which & 0xf), 0x20 + (value & 0x700df), true);
+        put_msr(p, 0x40000083, page | 1, true);
+        put_msr(p, 0x40000082, (page + 0x1000) | 1, true);
+        put_msr(p, 0x40000080, 1, true);
+        break;
     case STEP_CALL:
         put_call(p, which, value);
         break;
@@ -200,6 +223,16 @@ static struct partition *partition_of_input(const uint8_t *data, size_t size, bo
     cr_assert(cpu_model_set(&config.cpu.model, "x2apic", true, &why));
     struct partition *p = partition_create(&config, &why);
     cr_assert(p != NULL);
+    static const struct port_config ports[] = {
+        {.type = PORT_MESSAGE, .connection = 1, .id = 1, .vp = 0, .sint = 2},
+        {.type = PORT_MESSAGE, .connection = 2, .id = 2, .vp = HV_ANY_VP, .sint = 3},
+        {.type = PORT_MESSAGE, .connection = 3, .id = 3, .hosts = true},
+        {.type = PORT_EVENT, .connection = 4, .id = 4, .vp = HV_ANY_VP, .sint = 2, .flag_count = 2048},
+        {.type = PORT_EVENT, .connection = 5, .id = 5, .vp = 1, .sint = 4, .base_flag = 2047, .flag_count = 1},
+    };
+    for (size_t i = 0; name != NULL && i < ARRAY_COUNT(ports); i++) {
+        cr_assert(port_create(p, &ports[i], &why) >= 0);
+    }
     struct program program = {.count = 0};
     static const uint8_t apic_on[STEP_BYTES] = {STEP_APIC, 0x0f, 0, 0xff, 1}; /* SVR: enabled, vector 255 */
     static const uint8_t x2apic_on[STEP_BYTES] = {STEP_WRMSR_ANY, 0x1b, 0, 0, 0x0c, 0xe0, 0xfe};

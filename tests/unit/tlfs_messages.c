@@ -187,6 +187,22 @@ Test(messages, a_reset_empties_the_queues)
     cr_expect_eq(events_next(p->machine->events), CYCLE_NEVER);
 }
 
+/* The guest must write the EOI for which a message waits, so it is offered no way around it (§10.3.5). */
+Test(messages, what_waits_takes_the_lazy_eoi_away)
+{
+    struct vcpu *v = p->vps[0].vcpu;
+    cr_assert(wr(p, 0, 0x40000073, 0x600001) == MSR_OK);
+    cr_assert(post(0, 2, 1) == HV_STATUS_SUCCESS && lapic_acknowledge(v) == 0x50);
+    cr_expect_eq(mem64(p, 0x600000), 1, "offered");
+    cr_assert(post(0, 2, 2) == HV_STATUS_SUCCESS);
+    cr_expect_eq(mem64(p, 0x600000), 0, "withdrawn");
+    slot_free(0, 2);
+    lapic_eoi(v);
+    cr_expect_eq(slot_of(0, 2).type, 2);
+    cr_assert(post(0, 2, 3) == HV_STATUS_SUCCESS && lapic_acknowledge(v) == 0x50);
+    cr_expect_eq(mem64(p, 0x600000), 0, "not offered");
+}
+
 /* ---- held slots ---- */
 
 Test(messages, a_held_slot_counts_as_busy_until_its_cycle)
