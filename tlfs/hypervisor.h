@@ -148,6 +148,7 @@ bool hv_eoi_taken(void *partition, const struct vcpu *vcpu);
 /* False when no overlay frame is left. Fills the pages that never change: hypercall code, reference TSC. */
 bool overlays_create(struct partition *p);
 void overlays_reset(struct partition *p);
+void statistics_reset(struct hv_vp *vp);
 /* A page of a VP that the guest may write: disabled, and zero. */
 void vp_page_reset(struct partition *p, struct overlay_register *r);
 /* Stores the value and lets the page follow. A page beyond the GPA space is nowhere. */

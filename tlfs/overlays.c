@@ -110,6 +110,13 @@ static void overlay_register_reset(struct partition *p, struct overlay_register 
     r->value = 0;
 }
 
+void statistics_reset(struct hv_vp *vp)
+{
+    for (unsigned i = 0; i < STATISTICS_PAGES; i++) {
+        overlay_register_reset(vp->partition, &vp->registers.statistics[i]);
+    }
+}
+
 void overlays_reset(struct partition *p)
 {
     overlay_register_reset(p, &p->registers.hypercall);
@@ -117,9 +124,9 @@ void overlays_reset(struct partition *p)
     reference_tsc_page_update(p);
     for (unsigned i = 0; i < STATISTICS_PAGES; i++) {
         overlay_register_reset(p, &p->registers.statistics[i]);
-        for (unsigned k = 0; k < p->vp_count; k++) {
-            overlay_register_reset(p, &p->vps[k].registers.statistics[i]);
-        }
+    }
+    for (unsigned i = 0; i < p->vp_count; i++) {
+        statistics_reset(&p->vps[i]);
     }
     for (unsigned i = 0; i < p->vp_count * VP_PAGES; i++) {
         vp_page_reset(p, vp_page(p, i / VP_PAGES, i % VP_PAGES));

@@ -40,13 +40,14 @@ static void hook_end_of_interrupt(void *partition, struct vcpu *vcpu, uint8_t ve
     synic_end_of_interrupt(hv_vp_of(partition, vcpu), vector);
 }
 
-/* §11.8, §11.9, §12.5.1: a processor reset is a reset of the VP's SynIC and timers too; INIT is one. */
+/* §11.8, §11.9, §12.5.1, TLFS 2.0a §21.3.3: a processor reset resets the VP's SynIC, timers and statistics pages too; INIT is one. */
 static void hook_init(void *partition, struct vcpu *vcpu)
 {
     struct hv_vp *vp = hv_vp_of(partition, vcpu);
     stimers_reset(vp);
     synic_reset(vp);
     unhalted_reset(vp);
+    statistics_reset(vp);
 }
 
 static bool hook_ends_by_itself(void *partition, struct vcpu *vcpu, uint8_t vector)

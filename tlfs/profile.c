@@ -27,6 +27,7 @@ static const struct {
     /* When the page is invalid the guest is told to read the counter's MSR (§12.7.3.2). */
     {HV_AccessPartitionReferenceTsc, HV_AccessPartitionReferenceCounter},
     {HV_GuestIdleAvailable, HV_AccessGuestIdleReg},
+    {HV_AccessGuestIdleReg, HV_GuestIdleAvailable},
     /* §12.6: both grant the two MSRs. */
     {HV_SyntheticTimeUnhaltedTimerAvailable, HV_AccessSyntheticTimerRegs},
     {HV_AccessDebugRegs, HV_DebugRegsAvailable},
