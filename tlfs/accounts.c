@@ -26,8 +26,13 @@ void account_hypercall(struct hv_vp *vp, const struct hypercall_row *row)
     vp->account.call_cycles[index] += vp_event_cycles(vp->vcpu, EXIT_HYPERCALL) - vp->account.hypercall_cycles_before;
 }
 
+/* Saved and restored, but no part of a digest: the guest cannot see it, and a refused access leaves all that it sees as it was.
+ */
 void account_state(struct state *s, struct hv_vp *vp)
 {
+    if (state_mode(s) == STATE_DIGEST) {
+        return;
+    }
     for (size_t i = 0; i < hv_msr_row_count; i++) {
         state_u64(s, &vp->account.msr_reads[i]);
         state_u64(s, &vp->account.msr_writes[i]);

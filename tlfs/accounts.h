@@ -1,5 +1,5 @@
 /* What each VP used of the hypervisor's interface: accesses by MSR, calls by hypercall. Counted always, for a count costs
- * nothing beside an exit; shown by `orrery run --account`. Part of the state, so that a restored run tells all of it. */
+ * nothing beside an exit; shown by `orrery run --account`. Saved with the rest, so that a restored run tells all of it. */
 #ifndef ORRERY_TLFS_ACCOUNTS_H
 #define ORRERY_TLFS_ACCOUNTS_H
 
