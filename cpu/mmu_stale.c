@@ -243,17 +243,18 @@ static void become_pcid_0(struct vcpu *v)
     s->count = to;
 }
 
-/* SDM 3A §4.10.4.1 MOV to CR0 and to CR4. What it does not name (WP, SMAP, PSE, NXE, PCIDE set, SMEP cleared) keeps all: the
- * rights in an entry are judged by the controls of the moment anyway. */
+/* SDM 3A §4.10.4.1 MOV to CR0 and to CR4; a change of PSE or PAE drops globals too, which hypervisors promise their guests.
+ * What is not named (WP, SMAP, NXE, PCIDE set, SMEP cleared) keeps all: the rights in an entry are judged by the controls of
+ * the moment anyway. */
 void stale_controls_changed(struct vcpu *v, uint64_t old_cr0, uint64_t old_cr4)
 {
     uint64_t cr0 = v->s.cr0, cr4 = v->s.cr4;
     if (~old_cr4 & cr4 & CR4_PCIDE) {
         become_pcid_0(v);
     }
-    if ((old_cr0 & ~cr0 & CR0_PG) || ((old_cr4 ^ cr4) & CR4_PGE) || (old_cr4 & ~cr4 & CR4_PCIDE)) {
+    if ((old_cr0 & ~cr0 & CR0_PG) || ((old_cr4 ^ cr4) & (CR4_PGE | CR4_PSE | CR4_PAE)) || (old_cr4 & ~cr4 & CR4_PCIDE)) {
         stale_flush(v);
-    } else if (((old_cr4 ^ cr4) & CR4_PAE) || (~old_cr4 & cr4 & CR4_SMEP)) {
+    } else if (~old_cr4 & cr4 & CR4_SMEP) {
         filter(v->stale, keep_other_space_not_global, 0, space_of(v));
     }
 }
