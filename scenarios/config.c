@@ -184,6 +184,11 @@ static bool read_cpu(struct config_reader *r, const struct yaml_node *n)
         return value_refuse(&r->value, name != NULL ? name : s->tree->root,
                             "unknown processor model %s; expected v2 or minimal", quote_text(model).text);
     }
+    /* TLFS 6.0b §8.5: no guest of the hypervisor has MONITOR and MWAIT, unless the scenario says so. */
+    if (s->profile != NULL) {
+        const char *why = NULL;
+        cpu_model_set(&s->model, "monitor", false, &why);
+    }
     return read_cpu_features(r, yaml_find(n, "features"));
 }
 
