@@ -123,7 +123,7 @@ const struct msr_row hv_msr_rows[] = {
 const size_t hv_msr_row_count = ARRAY_COUNT(hv_msr_rows);
 _Static_assert(ARRAY_COUNT(hv_msr_rows) <= ACCOUNT_MSRS_MAX, "an account for each row");
 
-static const struct msr_row *row_find(uint32_t msr)
+const struct msr_row *msr_row_find(uint32_t msr)
 {
     size_t low = 0, high = hv_msr_row_count;
     while (low < high) {
@@ -149,7 +149,7 @@ static uint64_t *row_storage(const struct msr_row *row, struct partition *p, str
 enum msr_outcome hv_rdmsr(void *partition, struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
     struct partition *p = partition;
-    const struct msr_row *row = row_find(msr);
+    const struct msr_row *row = msr_row_find(msr);
     if (row == NULL) {
         return MSR_NOT_MINE;
     }
@@ -168,7 +168,7 @@ enum msr_outcome hv_rdmsr(void *partition, struct vcpu *vcpu, uint32_t msr, uint
 enum msr_outcome hv_wrmsr(void *partition, struct vcpu *vcpu, uint32_t msr, uint64_t value)
 {
     struct partition *p = partition;
-    const struct msr_row *row = row_find(msr);
+    const struct msr_row *row = msr_row_find(msr);
     if (row == NULL) {
         return MSR_NOT_MINE;
     }

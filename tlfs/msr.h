@@ -27,6 +27,8 @@ struct msr_row {
 };
 extern const struct msr_row hv_msr_rows[];
 extern const size_t hv_msr_row_count;
+/* NULL: there is no such MSR. */
+const struct msr_row *msr_row_find(uint32_t msr);
 
 /* ---- the handlers, by file ---- */
 msr_read_fn read_zero;                                                  /* msr.c */

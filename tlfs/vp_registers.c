@@ -10,6 +10,7 @@
 
 #include "cpu/lapic.h"
 #include "tlfs/hypervisor.h"
+#include "tlfs/msr.h"
 
 #define MSR(name, title, msr)                                                                                                  \
     {                                                                                                                          \
@@ -104,6 +105,9 @@ static hv_status_t synthetic_set(struct hv_vp *vp, const struct synthetic_regist
     uint64_t old;
     if (r->leaf || hv_rdmsr(vp->partition, vp->vcpu, r->msr, &old) != MSR_OK) {
         return HV_STATUS_INVALID_PARAMETER;
+    }
+    if (!(msr_row_find(r->msr)->access & MSR_WRITE)) {
+        return HV_STATUS_INVALID_PARAMETER; /* §7.10.1: read-only */
     }
     if (value.high != 0 || hv_wrmsr(vp->partition, vp->vcpu, r->msr, value.low) != MSR_OK) {
         return HV_STATUS_INVALID_REGISTER_VALUE;

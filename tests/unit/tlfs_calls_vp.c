@@ -176,8 +176,7 @@ Test(calls, registers_refuse_values_that_no_vp_can_have)
     cr_expect_eq(write_register(VP_SELF, 0x00020000, 0, 1), done(0, HV_STATUS_INVALID_REGISTER_VALUE));
     cr_expect_eq(write_register(VP_SELF, 0x00040003, 1ULL << 13, 0), done(0, HV_STATUS_INVALID_REGISTER_VALUE), "CR4.VMXE");
     cr_expect_eq(write_register(VP_SELF, 0x00040000, CR0_ET, 0), done(0, HV_STATUS_INVALID_REGISTER_VALUE), "LMA without PG");
-    cr_expect_eq(write_register(VP_SELF, 0x00090003, 1, 0), done(0, HV_STATUS_INVALID_REGISTER_VALUE),
-                 "an MSR that is read only");
+    cr_expect_eq(write_register(VP_SELF, 0x00090003, 1, 0), done(0, HV_STATUS_INVALID_PARAMETER), "an MSR that is read only");
     cr_expect_eq(write_register(VP_SELF, 0x0008000d, 0x508, 0), done(0, HV_STATUS_INVALID_PARAMETER), "read only");
     cr_expect_eq(write_register(VP_SELF, 0xdead, 0, 0), done(0, HV_STATUS_INVALID_PARAMETER), "no such name");
     cr_expect_eq(write_register(3, 0x00020000, 0, 0), done(0, HV_STATUS_INVALID_VP_INDEX));
