@@ -92,22 +92,26 @@ static bool read_adversary(struct config_reader *r, const struct yaml_node *n)
     if (n == NULL) {
         return true;
     }
+    static const char *const stops[] = {"fixed", "random"};
+    unsigned stop = 0;
     uint64_t elements = 0, slots = 0;
     struct moment wake = {0};
     const struct yaml_node *wakes = yaml_find(n, "spurious-wakes");
-    if (!value_keys(&r->value, n, "the adversary's ways", KEYS("rep-elements", "spurious-wakes", "busy-slots")) ||
+    if (!value_keys(&r->value, n, "the adversary's ways", KEYS("rep-elements", "rep-stop", "spurious-wakes", "busy-slots")) ||
         !optional(r, n, "rep-elements", &units_integer, 1, 4095, &elements) ||
+        !optional_word(r, n, "rep-stop", stops, ARRAY_COUNT(stops), &stop) ||
         !optional(r, n, "busy-slots", &units_integer, 2, 1000000, &slots) ||
         (wakes != NULL && !value_moment(&r->value, wakes, &wake))) {
         return false;
     }
     s->adversary.rep_elements = (uint32_t)elements;
+    s->adversary.rep_random = stop == 1;
     s->adversary.busy_slots = (uint32_t)slots;
     s->adversary.spurious_wake_cycles = wakes != NULL ? moment_cycles(wake, s->model.tsc_hz) : 0;
     if (wakes != NULL && s->adversary.spurious_wake_cycles < 1000) {
         return value_refuse(&r->value, wakes, "spurious wakes come too often; at least 1000 cycles must lie between two");
     }
-    if ((elements != 0 || slots != 0) && s->profile == NULL) {
+    if ((elements != 0 || stop != 0 || slots != 0) && s->profile == NULL) {
         return value_refuse(&r->value, n, "there is no hypervisor to be adversarial; give a profile other than none");
     }
     return true;

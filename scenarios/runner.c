@@ -77,6 +77,7 @@ static bool machine_build(struct runner *r, struct message *why)
         .seed = s->seed,
         .turn_cycles = s->turn_cycles,
         .rep_elements_max = s->adversary.rep_elements,
+        .rep_stop_random = s->adversary.rep_random,
         .spurious_wake_cycles = s->adversary.spurious_wake_cycles,
         .busy_slots_every = s->adversary.busy_slots,
         .cpu = {.model = s->model,

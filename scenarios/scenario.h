@@ -40,6 +40,7 @@ struct scenario {
     struct {
         uint32_t rep_elements, busy_slots;
         uint64_t spurious_wake_cycles;
+        bool rep_random;
     } adversary; /* 0: not */
     enum translation_policy translation;
     struct cpu_model model;

@@ -183,6 +183,30 @@ Test(flush, of_a_list_is_repeated_where_the_policy_stops_it)
     cr_expect_eq(sees(0, X), IN_NEW);
 }
 
+/* §3.2: at least one element in each go, and the whole list in the end; the seed decides where the goes end. */
+Test(flush, of_a_list_gets_on_wherever_chance_stops_it)
+{
+    p->rep_stop_random = true;
+    uint64_t words[3 + 100] = {PML4, 0, 1};
+    for (unsigned i = 0; i < 100; i++) {
+        words[3 + i] = X + 0x1000 * i;
+    }
+    cr_assert(memory_write(p->machine->memory, gpa(INPUT), words, sizeof words));
+    uint64_t control = FLUSH_LIST | REPS(0, 100);
+    bool again = true;
+    unsigned goes = 0;
+    while (again) {
+        unsigned start = control >> 48;
+        cr_assert_eq(call_again(control, INPUT, OUTPUT, &again), -1);
+        control = vp_gpr(p->vps[0].vcpu, RCX);
+        cr_assert(!again || (control >> 48 > start && control >> 48 <= start + 8));
+        goes++;
+    }
+    cr_expect(goes >= 13 && goes < 100, "%u", goes);
+    cr_expect_eq(vp_gpr(p->vps[0].vcpu, RAX), done(100, HV_STATUS_SUCCESS));
+    cr_expect_eq(sees(0, X), IN_NEW);
+}
+
 /* ---- processor sets, §7.8.7.3 ---- */
 
 Test(flush, by_a_sparse_set_reaches_its_vps)
