@@ -65,16 +65,17 @@ static bool row_known(const struct profile *profile, const struct hypercall_row 
 static const struct hypercall_row *row_find(const struct partition *p, uint16_t code)
 {
     size_t low = 0, high = hv_hypercall_row_count;
-    while (low < high) {
+    while (low < high) { /* the first row of this code */
         size_t middle = (low + high) / 2;
-        const struct hypercall_row *row = &hv_hypercall_rows[middle];
-        if (row->code == code) {
-            return row_known(&p->profile, row) ? row : NULL;
-        }
-        if (row->code < code) {
+        if (hv_hypercall_rows[middle].code < code) {
             low = middle + 1;
         } else {
             high = middle;
+        }
+    }
+    for (; low < hv_hypercall_row_count && hv_hypercall_rows[low].code == code; low++) {
+        if (row_known(&p->profile, &hv_hypercall_rows[low])) {
+            return &hv_hypercall_rows[low];
         }
     }
     return NULL;

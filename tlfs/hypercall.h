@@ -62,7 +62,7 @@ struct hypercall_row {
     hypercall_fn *check;                  /* once per dispatch: the header's contents; may be NULL */
     hypercall_fn *run;                    /* once, or for each element; NULL: nobody here may call it */
 };
-/* Sorted by code. */
+/* Sorted by code, then by edition; rows of one code share no edition. */
 extern const struct hypercall_row hv_hypercall_rows[];
 extern const size_t hv_hypercall_row_count;
 
