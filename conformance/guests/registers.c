@@ -150,6 +150,7 @@ TEST(set_withheld, "registers.set.withheld")
 TEST(get_child, "registers.get.child")
 {
     NEEDS_EDITION(EDITION_2_0, EDITION_4_0);
+    NEEDS_WITHHELD(AccessVpRegisters);
     NEEDS_CALLS();
     struct got g = get_for(HV_PARTITION_ID_SELF, 0, (const uint32_t[]){HvX64RegisterRip}, 1);
     EXPECT(g.status == HV_STATUS_ACCESS_DENIED || g.status == HV_STATUS_SUCCESS, "status 0x%x", g.status);
@@ -159,6 +160,7 @@ TEST(get_child, "registers.get.child")
 TEST(set_child, "registers.set.child")
 {
     NEEDS_EDITION(EDITION_2_0, EDITION_4_0);
+    NEEDS_WITHHELD(AccessVpRegisters);
     NEEDS_CALLS();
     const uint32_t name = HvX64RegisterCr8;
     const struct register_value v = {0, 0};

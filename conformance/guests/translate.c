@@ -83,6 +83,7 @@ TEST(large_page, "translate.large-page")
 TEST(child_denied, "translate.child")
 {
     NEEDS_EDITION(EDITION_2_0, EDITION_4_0);
+    NEEDS_WITHHELD(AccessVpRegisters);
     NEEDS_CALLS();
     EXPECT_EQ(translate(VALIDATE_READ, 0).status, HV_STATUS_ACCESS_DENIED);
 }
