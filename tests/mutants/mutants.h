@@ -4,15 +4,23 @@
  *
  * The environment's ORRERY_MUTANT names one mutant. `list` prints all that the tables alone give, and ends the program;
  * `record:FILE` appends a line "call:status" for each answer, from which status mutants follow; unset or empty: none.
- *     msr:400000b0:deny-read       a readable MSR raises #GP          msr:...:deny-write   a writable one raises #GP
- *     msr:...:allow-read           a write-only one reads as zero     msr:...:allow-write  a read-only one takes a write and
- * forgets it msr:...:ungated              the privilege is not asked for     msr:...:forget       what is written is lost
- *     msr:...:reserved-ignored     RsvdZ bits do not fault            msr:...:reserved-more  the highest bit that is not RsvdZ
- * faults msr:...:reset                reads wrongly until it is written  msr:...:shared       every VP has VP 0's register
- *     cpuid:40000003:eax:5         that bit of the answer is inverted
- *     cpuid:40000002:eax:zero      that word reads zero               cpuid:...:eax:more   it reads one more
- *     hypercall:005c:0012:0005     where the call would answer 0x12, it answers 5
- *     hypercall:005c:ungated       a denied call succeeds             hypercall:0003:reps  one element too few is reported
+ *
+ * msr:400000b0:FAULT
+ *     deny-read, deny-write        a readable (writable) MSR raises #GP
+ *     allow-read, allow-write      a write-only one reads as zero; a read-only one takes a write and forgets it
+ *     ungated                      the privilege is not asked for
+ *     forget                       what is written is lost
+ *     reserved-ignored             RsvdZ bits do not fault
+ *     reserved-more                the highest bit that is not RsvdZ faults
+ *     reset                        reads wrongly until it is written
+ *     shared                       every VP has VP 0's register
+ * cpuid:40000003:eax:FAULT
+ *     5                            that bit of the answer is inverted
+ *     zero, more                   the word reads zero; it reads one more
+ * hypercall:005c:FAULT
+ *     0012:0005                    where the call would answer 0x12, it answers 5
+ *     ungated                      a denied call succeeds
+ *     reps                         one element too few is reported
  */
 #ifndef ORRERY_TESTS_MUTANTS_H
 #define ORRERY_TESTS_MUTANTS_H
