@@ -11,9 +11,7 @@
 #include <string.h>
 
 #include "tlfs/hypervisor.h"
-#ifdef ORRERY_MUTANTS
-#include "tests/mutants/mutants.h" /* a build for one proof only */
-#endif
+#include "tlfs/mutants.h"
 
 static void hook_activity(void *partition, struct vcpu *vcpu)
 {
@@ -40,7 +38,8 @@ static void hook_end_of_interrupt(void *partition, struct vcpu *vcpu, uint8_t ve
     synic_end_of_interrupt(hv_vp_of(partition, vcpu), vector);
 }
 
-/* §11.8, §11.9, §12.5.1, TLFS 2.0a §21.3.3: a processor reset resets the VP's SynIC, timers and statistics pages too; INIT is one. */
+/* §11.8, §11.9, §12.5.1, TLFS 2.0a §21.3.3: a processor reset resets the VP's SynIC, timers and statistics pages too; INIT is
+ * one. */
 static void hook_init(void *partition, struct vcpu *vcpu)
 {
     struct hv_vp *vp = hv_vp_of(partition, vcpu);
@@ -69,9 +68,7 @@ static struct cpu_hooks hooks_of(struct partition *p)
         hooks.ends_by_itself = hook_ends_by_itself;
         hooks.eoi_offer = hv_eoi_offer;
         hooks.eoi_taken = hv_eoi_taken;
-#ifdef ORRERY_MUTANTS
         mutants_wrap(&hooks);
-#endif
     }
     return hooks;
 }

@@ -1,10 +1,10 @@
-/* The faults that follow from the rows of the tables. See mutants.h.
+/* The faults that follow from the rows of the tables. See tlfs/mutants.h.
  *
  * A wrapper asks the hypervisor first, or after it has changed what is asked, and then changes the answer: nothing in tlfs/
  * knows of it. The chosen mutant and the hooks behind are file-scope data, which only a test build may have; there is one
  * partition at a time.
  */
-#include "tests/mutants/mutants.h"
+#include "tlfs/mutants.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-/* Deliberate faults of the hypervisor, for the proof that the conformance suites would see them. Built with -DORRERY_MUTANTS=ON
- * alone; partition.c then lets mutants_wrap() stand between the processor's hooks and the hypervisor, which itself stays as it
- * is.
+/* The door for deliberate faults: the proof that the conformance suites would see them (tests/mutants). Only a build with
+ * -DORRERY_MUTANTS=ON opens it; mutants_wrap() then stands between the processor's hooks and the hypervisor, which itself stays
+ * as it is. In every other build it is nothing.
  *
  * The environment's ORRERY_MUTANT names one mutant. `list` prints all that the tables alone give, and ends the program;
  * `record:FILE` appends a line "call:status" for each answer, from which status mutants follow; unset or empty: none.
@@ -22,12 +22,19 @@
  *     ungated                      a denied call succeeds
  *     reps                         one element too few is reported
  */
-#ifndef ORRERY_TESTS_MUTANTS_H
-#define ORRERY_TESTS_MUTANTS_H
+#ifndef ORRERY_TLFS_MUTANTS_H
+#define ORRERY_TLFS_MUTANTS_H
 
 #include "cpu/cpu.h"
 
 /* Replaces the hypervisor's hooks by ones that commit the chosen fault; once for each partition, at its creation. */
+#ifdef ORRERY_MUTANTS
 void mutants_wrap(struct cpu_hooks *hooks);
+#else
+static inline void mutants_wrap(struct cpu_hooks *hooks)
+{
+    (void)hooks;
+}
+#endif
 
 #endif
