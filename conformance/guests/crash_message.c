@@ -1,6 +1,6 @@
 /* A crash message: P3 and P4 as address and length. Clauses: crash.message.*; TLFS 6.0b §4.3.1.1.
  *
- * The text of message_given, the last of these tests, is what the scenario looks for outside.
+ * The text of message_given, the last of these tests, is what stands in the result of the run.
  */
 #include "vps.h"
 
