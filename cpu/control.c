@@ -108,10 +108,10 @@ static const struct {
     {CR4_OSFXSR, FEAT_FXSR},       {CR4_OSXMMEXCPT, FEAT_SSE},    {CR4_UMIP, FEAT_UMIP},
     {CR4_LA57, FEAT_LA57},         {CR4_FSGSBASE, FEAT_FSGSBASE}, {CR4_PCIDE, FEAT_PCID},
     {CR4_OSXSAVE, FEAT_XSAVE},     {CR4_SMEP, FEAT_SMEP},         {CR4_SMAP, FEAT_SMAP},
+    {CR4_MCE, FEAT_MCE},
 };
 
-/* PCE comes with RDPMC, which every processor here has (and no counters). MCE is reserved: no machine-check feature is shown.
- */
+/* PCE comes with RDPMC, which every processor here has (and no counters). */
 static uint64_t cr4_allowed(const struct vcpu *v)
 {
     uint64_t allowed = CR4_PCE;

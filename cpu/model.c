@@ -51,6 +51,8 @@ static const struct dependency {
     NEEDS(PSE36, "pse36", PSE, "pse"),
     NEEDS(SEP, "sep", MSR, "msr"),
     NEEDS(MTRR, "mtrr", MSR, "msr"),
+    NEEDS(MCA, "mca", MCE, "mce"),
+    NEEDS(MCA, "mca", MSR, "msr"),
     NEEDS(PAT, "pat", MSR, "msr"),
     NEEDS(APIC, "apic", MSR, "msr"),
     NEEDS(X2APIC, "x2apic", APIC, "apic"),

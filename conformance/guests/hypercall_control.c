@@ -164,6 +164,7 @@ TEST(variable_header_zero, "hc.variable.zero")
 {
     NEEDS(AccessHypercallMsrs);
     NEEDS(UseExProcessorMasks);
+    NEEDS_EDITION(EDITION_5_0, EDITION_LAST);
     REQUIRE(hv_enable());
     struct flush_ex *in = page_alloc();
     in->flags = ALL_SPACES;
@@ -175,6 +176,7 @@ TEST(variable_header_units, "hc.variable.units")
 {
     NEEDS(AccessHypercallMsrs);
     NEEDS(UseExProcessorMasks);
+    NEEDS_EDITION(EDITION_5_0, EDITION_LAST);
     NEEDS(AccessVpIndex);
     REQUIRE(hv_enable());
     struct flush_ex *in = page_alloc();
@@ -191,6 +193,7 @@ TEST(variable_header_before_list, "hc.variable.rep")
 {
     NEEDS(AccessHypercallMsrs);
     NEEDS(UseExProcessorMasks);
+    NEEDS_EDITION(EDITION_5_0, EDITION_LAST);
     NEEDS(AccessVpIndex);
     REQUIRE(hv_enable());
     volatile uint64_t *a = page_alloc(), *b = page_alloc(), *at = (volatile uint64_t *)KIT_GVA;
@@ -215,6 +218,7 @@ TEST(variable_header_crosses_page, "hc.variable.crosses")
 {
     NEEDS(AccessHypercallMsrs);
     NEEDS(UseExProcessorMasks);
+    NEEDS_EDITION(EDITION_5_0, EDITION_LAST);
     REQUIRE(hv_enable());
     struct flush_ex *in = (struct flush_ex *)((uint8_t *)pages_alloc(2) + PAGE_BYTES - FLUSH_EX_FIXED_BYTES);
     in->flags = ALL_SPACES;
@@ -260,7 +264,7 @@ TEST(xmm_order, "hc.xmm.order")
     uint64_t self = 1ULL << rdmsr(HV_X64_MSR_VP_INDEX);
     EXPECT_EQ(xmm_flush(0, self), HV_STATUS_INVALID_PARAMETER);
     EXPECT_EQ(xmm_flush(self, 0), HV_STATUS_SUCCESS);
-    if (has(UseSyntheticClusterIpi) && has(UseExProcessorMasks)) {
+    if (has(UseSyntheticClusterIpi) && has(UseExProcessorMasks) && edition() >= EDITION_5_0) {
         enum { VECTOR = 0x66 };
         const uint64_t in[14] = {VECTOR, SET_SPARSE, 1, self};
         irq_on(VECTOR, no_handler);
