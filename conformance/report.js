@@ -34,6 +34,10 @@
       c.scrollIntoView({block: 'center'});
     }
   }
+  for (const d of document.querySelectorAll('details.case')) d.addEventListener('toggle', () => {
+    const trace = d.querySelector('pre.trace'); // the end is what matters
+    if (trace) trace.scrollTop = trace.scrollHeight;
+  });
   for (const e of [search, kind, book, ...choices]) e.addEventListener('input', apply);
   document.addEventListener('click', e => {
     const code = e.target.closest('.command');

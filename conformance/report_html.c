@@ -182,29 +182,65 @@ static void put_trace(struct page *p, const struct clause_result *r)
     fputs("</pre>", p->out);
 }
 
-static void put_failure(struct page *p, const struct column_result *c, const struct clause_result *r)
+static const struct clause_result *result_in(const struct column_result *c, const struct clause *clause)
 {
-    fprintf(p->out, "<div class=\"wrong %s\"><h3><a class=\"id\" href=\"#%s\">%s</a>", verdict_names[r->word], r->clause->id,
-            r->clause->id);
-    put_tag(p->out, r->word);
-    fprintf(p->out, "</h3><p class=\"where\">%s under %s, ", c->suite->name, c->profile);
+    for (size_t i = 0; i < c->count; i++) {
+        if (c->results[i].clause == clause) {
+            return &c->results[i];
+        }
+    }
+    return NULL;
+}
+
+/* Of one suite under one profile: what was said, how to see it again, and the trace before it. */
+static void put_case(struct page *p, const struct column_result *c, const struct clause_result *r)
+{
+    fprintf(p->out, "<details class=\"case\"><summary><b>%s</b> %s · ", c->suite->name, c->profile);
     put_test(p->out, r);
-    fputs("</p><p>", p->out);
-    put(p->out, r->clause->statement);
-    fputs("</p>", p->out);
     if (r->message != NULL) {
-        fputs("<p class=\"message\">", p->out);
+        fputs("<span class=\"message\">", p->out);
         put(p->out, r->message);
-        fputs("</p>", p->out);
+        fputs("</span>", p->out);
     }
-    if (r->known != NULL) {
-        fputs("<p>Known: ", p->out);
-        put(p->out, r->known->cause);
-        fputs("</p>", p->out);
-    }
+    fputs("</summary>", p->out);
     put_command(p->out, r);
     put_trace(p, r);
+    fputs("</details>", p->out);
+}
+
+/* A clause that has this word somewhere: once, with all its cases. */
+static void put_failure(struct page *p, const struct clause_result *first)
+{
+    fprintf(p->out, "<div class=\"wrong %s\"><h3><a class=\"id\" href=\"#%s\">%s</a>", verdict_names[first->word],
+            first->clause->id, first->clause->id);
+    put_tag(p->out, first->word);
+    fputs("</h3><p>", p->out);
+    put(p->out, first->clause->statement);
+    fputs("</p>", p->out);
+    if (first->known != NULL) {
+        fputs("<p>Known: ", p->out);
+        put(p->out, first->known->cause);
+        fputs("</p>", p->out);
+    }
+    for (size_t i = 0; i < p->j->count; i++) {
+        const struct clause_result *r = result_in(&p->j->columns[i], first->clause);
+        if (r != NULL && r->word == first->word) {
+            put_case(p, &p->j->columns[i], r);
+        }
+    }
     fputs("</div>\n", p->out);
+}
+
+/* Is it shown with a column before this one? */
+static bool shown_before(const struct page *p, size_t column, const struct clause_result *r)
+{
+    for (size_t i = 0; i < column; i++) {
+        const struct clause_result *other = result_in(&p->j->columns[i], r->clause);
+        if (other != NULL && other->word == r->word) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void put_fallen(struct page *p, const struct column_result *c, const char *id)
@@ -223,10 +259,10 @@ static void put_wrong(struct page *p)
         for (size_t i = 0; i < p->j->count; i++) {
             const struct column_result *c = &p->j->columns[i];
             for (size_t k = 0; k < c->count; k++) {
-                if (c->results[k].word == order[w]) {
+                if (c->results[k].word == order[w] && !shown_before(p, i, &c->results[k])) {
                     fputs(titled ? "" : "<h2>What is wrong</h2>\n", p->out);
                     titled = true;
-                    put_failure(p, c, &c->results[k]);
+                    put_failure(p, &c->results[k]);
                 }
             }
         }

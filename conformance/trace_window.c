@@ -20,10 +20,11 @@ struct watcher {
 
 static bool dull(const struct trace_event *e)
 {
-    enum { COM1 = 0x3f8 };
+    enum { COM1 = 0x3f8, APIC_PAGE = 0xfee00 };
     bool port = strcmp(e->row->name, "port_in") == 0 || strcmp(e->row->name, "port_out") == 0;
-    return strcmp(e->row->name, "uart_out") == 0 || strcmp(e->row->name, "vp_switch") == 0 ||
-           (port && e->values[0] >= COM1 && e->values[0] < COM1 + 8);
+    bool mmio = strcmp(e->row->name, "mmio_read") == 0 || strcmp(e->row->name, "mmio_write") == 0;
+    return strcmp(e->row->name, "uart_out") == 0 || (mmio && e->values[0] >> PAGE_SHIFT == APIC_PAGE) ||
+           strcmp(e->row->name, "vp_switch") == 0 || (port && e->values[0] >= COM1 && e->values[0] < COM1 + 8);
 }
 
 static void add_line(struct window_lines *w, const struct trace_event *e)
