@@ -256,7 +256,7 @@ static bool count_judged(struct judgement *j, const struct ledger *l)
 bool judge(struct judgement *j, const struct plan_column *columns, size_t column_count, const struct record *records,
            size_t record_count, const struct judge_rules *rules)
 {
-    *j = (struct judgement){.columns = calloc(column_count + 1, sizeof *j->columns)};
+    *j = (struct judgement){.columns = calloc(column_count + 1, sizeof *j->columns), .clause_glob = rules->clause_glob};
     for (size_t i = 0; j->columns != NULL && i < column_count; i++, j->count++) {
         struct column_result *c = &j->columns[i];
         c->suite = columns[i].suite;
@@ -276,7 +276,7 @@ void judgement_free(struct judgement *j)
         free(j->columns[i].fallen);
     }
     free(j->columns);
-    *j = (struct judgement){NULL, 0, 0, 0};
+    *j = (struct judgement){.columns = NULL};
 }
 
 bool judgement_good(const struct judgement *j)

@@ -57,6 +57,7 @@ struct column_result {
 struct judgement {
     struct column_result *columns;
     size_t count;
+    const char *clause_glob;   /* of the rules */
     size_t with_tests, judged; /* distinct clauses; judged: pass, fail or known somewhere */
 };
 

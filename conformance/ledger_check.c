@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "conformance/folder.h"
+#include "conformance/lint.h"
 #include "conformance/probe.h"
 #include "scenarios/files.h"
 
@@ -207,6 +208,18 @@ static bool check_scenarios(struct check *k, const struct suites *suites, struct
     return ok;
 }
 
+/* The linter's rules cite clauses of the TLFS; a ledger without its chapters is not meant. */
+static void check_lint(struct check *k)
+{
+    for (size_t i = 0; i < lint_rule_count; i++) {
+        if (ledger_find(k->ledger, lint_rules[i].clause) == NULL) {
+            fprintf(k->out, "orrery lint: rule %s cites %s, which is no clause of the ledger\n", lint_rules[i].name,
+                    lint_rules[i].clause);
+            k->checked->faults++;
+        }
+    }
+}
+
 /* ---- all ---- */
 
 static void count(struct ledger_checked *checked, const struct clause *c)
@@ -240,6 +253,7 @@ static bool check_all(struct check *k, const struct suites *suites, const struct
     for (size_t i = 0; i < k->probe_count; i++) {
         check_probe(k, &k->probes[i]);
     }
+    check_lint(k);
     return check_scenarios(k, suites, why);
 }
 

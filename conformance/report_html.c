@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conformance/folder.h"
 #include "conformance/report_assets.h"
 
 struct page {
@@ -411,7 +412,8 @@ static void put_clause(struct page *p, const struct clause *c)
 /* Does any of the suites that ran state it? */
 static bool shown(const struct page *p, const struct clause *c)
 {
-    for (size_t i = 0; i < p->j->count; i++) {
+    bool meant = p->j->clause_glob == NULL || glob_match(p->j->clause_glob, c->id);
+    for (size_t i = 0; meant && i < p->j->count; i++) {
         if (suite_has(p->j->columns[i].suite, c)) {
             return true;
         }

@@ -392,7 +392,7 @@ static int judge_and_report(const struct conform_arguments *a, const struct conf
                             struct report_files *files, struct message *why)
 {
     struct baseline *baselines = calloc(column_count + 1, sizeof *baselines);
-    struct judgement j = {NULL, 0, 0, 0};
+    struct judgement j = {.columns = NULL};
     const struct judge_rules rules = {d->ledger, &d->known, baselines, a->clause_glob, a->shards != 0};
     bool interrupted = false;
     bool ok = read_baselines(d, columns, column_count, baselines, why) &&

@@ -13,6 +13,7 @@ int command_run(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_profile(int argc, char **argv);
 int command_conform(int argc, char **argv);
+int command_lint(int argc, char **argv);
 
 /* Says "orrery: MESSAGE" on stderr; returns EXIT_USAGE. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

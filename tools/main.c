@@ -17,7 +17,7 @@ static const struct command {
     {"check", command_check, "check scenarios and their images without running them"},
     {"profile", command_profile, "show a hypervisor profile: what is announced, what is withheld and why"},
     {"conform", command_conform, "judge the hypervisor by the clause ledger: suites of probe guests"},
-    {"lint", NULL, NULL},
+    {"lint", command_lint, "judge a guest by what it owes the hypervisor"},
     {"record", NULL, NULL},
     {"replay", NULL, NULL},
     {"debug", NULL, NULL},
@@ -77,7 +77,7 @@ static int dispatch(int argc, char **argv)
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
         if (strcmp(argv[0], commands[i].name) == 0) {
             return commands[i].run != NULL ? commands[i].run(argc, argv)
-                                           : complain("%s is not built yet; run, check, profile and conform are", argv[0]);
+                                           : complain("%s is not built yet; run, check, profile, conform and lint are", argv[0]);
         }
     }
     return complain("no command has the name %s; see orrery --help", quote_text(argv[0]).text);
