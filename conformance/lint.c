@@ -115,7 +115,8 @@ static const struct kept {
 enum { KEPT_REGISTERS = 6 + 16, SINTS = 16 };
 
 struct waiting {
-    bool waits;
+    bool waits, ended;    /* ended: EOM came since it waits */
+    uint64_t taken_since; /* delivered then without an EOM, which may still come; 0: not so */
     uint64_t empty_since; /* the slot was first seen empty then; 0: not yet */
 };
 struct lint_vp {
@@ -345,6 +346,11 @@ static void look_at_slot(struct lint *l, uint32_t vp, unsigned sint, uint64_t no
 {
     struct waiting *w = &l->vp[vp].waiting[sint];
     struct trace_event e = {.vp = vp};
+    if (w->taken_since != 0 && now - w->taken_since >= l->patience_cycles) {
+        find(l, END_OF_MESSAGE, (uint64_t)vp << 8 | sint, &e, 0,
+             "SINT%u's slot was emptied while a message waited, and no EOM came", sint);
+        w->taken_since = 0;
+    }
     if (!w->waits) {
         return;
     }
@@ -373,10 +379,27 @@ static void look_at_slots(struct lint *l, uint64_t now)
     }
 }
 
-static void message_waits(struct lint *l, const struct trace_event *e, bool waits)
+static void message_waits(struct lint *l, const struct trace_event *e, bool delivered, bool waits)
 {
-    if (e->vp < l->vps && e->values[0] < SINTS) {
-        l->vp[e->vp].waiting[e->values[0]] = (struct waiting){.waits = waits};
+    if (e->vp >= l->vps || e->values[0] >= SINTS) {
+        return;
+    }
+    struct waiting *w = &l->vp[e->vp].waiting[e->values[0]];
+    if (delivered && w->waits && !w->ended) { /* the hypervisor looked again by itself */
+        w->taken_since = e->cycle;
+    }
+    if (delivered || !w->waits) {
+        w->ended = false;
+        w->empty_since = 0;
+    }
+    w->waits = waits;
+}
+
+static void message_ended(struct lint *l, const struct trace_event *e)
+{
+    for (unsigned sint = 0; e->vp < l->vps && sint < SINTS; sint++) {
+        l->vp[e->vp].waiting[sint].ended = true;
+        l->vp[e->vp].waiting[sint].taken_since = 0;
     }
 }
 
@@ -414,10 +437,13 @@ static void event_seen(void *owner, const struct trace_event *e)
         call_answered(l, e);
         break;
     case TRACE_ID_message_wait:
-        message_waits(l, e, true);
+        message_waits(l, e, false, true);
         break;
     case TRACE_ID_message_deliver:
-        message_waits(l, e, e->values[4] != 0);
+        message_waits(l, e, true, e->values[4] != 0);
+        break;
+    case TRACE_ID_eom:
+        message_ended(l, e);
         break;
     case TRACE_ID_reset_request:
         forget(l);
@@ -444,6 +470,11 @@ struct lint *lint_create(struct runner *r)
     l->patience_cycles = runner_scenario(r)->model.tsc_hz / 1000 * PATIENCE_MS;
     trace_listen(l->machine->trace, NULL, event_seen, l);
     return l;
+}
+
+void lint_look(struct lint *l)
+{
+    look_at_slots(l, machine_now(l->machine));
 }
 
 void lint_end(struct lint *l)

@@ -38,6 +38,8 @@ struct lint;
 
 /* Listens from now on; `r` is borrowed and has not run. NULL: the host has no memory. */
 struct lint *lint_create(struct runner *r);
+/* Between steps of the run, at least each millisecond of the guest's time: a guest that forgets something leaves no event. */
+void lint_look(struct lint *l);
 /* The run is over. */
 void lint_end(struct lint *l);
 void lint_destroy(struct lint *l);

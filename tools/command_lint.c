@@ -129,13 +129,37 @@ static bool report(const struct lint_arguments *a, const struct lint *l, const s
     return true;
 }
 
+struct listening {
+    struct terminal *terminal;
+    struct lint *lint;
+};
+
+static void console(void *owner, unsigned port, uint8_t byte)
+{
+    struct listening *w = owner;
+    terminal_console(w->terminal, port, byte);
+}
+
+static bool go_on(void *owner, const struct runner *r)
+{
+    struct listening *w = owner;
+    lint_look(w->lint);
+    return terminal_go_on(w->terminal, r);
+}
+
 static bool lint(const struct lint_arguments *a, struct scenario *s, struct terminal *t, size_t *found, struct message *why)
 {
-    const struct run_options options = {
-        .stop_at_cycle = CYCLE_NEVER, .console = terminal_console, .go_on = terminal_go_on, .owner = t};
+    enum { LOOKS_A_SECOND = 1000 };
+    struct listening w = {.terminal = t};
+    const struct run_options options = {.chunk_cycles = s->model.tsc_hz / LOOKS_A_SECOND,
+                                        .stop_at_cycle = CYCLE_NEVER,
+                                        .console = console,
+                                        .go_on = go_on,
+                                        .owner = &w};
     struct runner *r = scenario_load_images(s, why) ? runner_create(s, &options, why) : NULL;
     struct lint *l = r != NULL ? lint_create(r) : NULL;
     bool ok = r != NULL && (l != NULL || message_say(why, "the host has no memory left"));
+    w.lint = l;
     if (ok) {
         terminal_begin(t);
         ok = runner_run(r, why);
