@@ -586,13 +586,6 @@ TEST(hint_reset_works, "disc.hint.reset")
     EXPECT_EQ(rdmsr_try(HV_X64_MSR_RESET, &value), NO_FAULT);
 }
 
-TEST(hint_x2apic_works, "disc.hint.x2apic")
-{
-    NEEDS(UseX2ApicMsrs);
-    NEEDS_EDITION(EDITION_5_0, EDITION_5_0);
-    EXPECT(cpuid(1, 0).ecx >> 21 & 1);
-}
-
 static void no_handler(unsigned vector)
 {
 }

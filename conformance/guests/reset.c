@@ -5,13 +5,18 @@
  * locked page. Where the register is not granted there is one start, which reports that. */
 #include "kit.h"
 
-#define SECOND_START_TICKS 50000000ULL
-enum { MARK = 0x5a5a5a5a };
+enum { MARK = 0x5a5a5a5a, RTC_INDEX = 0x70, RTC_DATA = 0x71, RTC_YEAR = 9, YEAR_MARK = 0x77 };
 
 static struct {
     bool second;
     uint64_t identity, page;
 } found;
+
+static bool year_marked(void)
+{
+    out8(RTC_INDEX, RTC_YEAR);
+    return in8(RTC_DATA) == YEAR_MARK;
+}
 
 static void ask(void *unused)
 {
@@ -23,7 +28,7 @@ void probe_before_report(void)
     if (!has(AccessResetReg) || !has(AccessHypercallMsrs)) {
         return;
     }
-    if (rdtsc() >= SECOND_START_TICKS) {
+    if (year_marked()) {
         found.second = true;
         found.identity = rdmsr(HV_X64_MSR_GUEST_OS_ID);
         found.page = rdmsr(HV_X64_MSR_HYPERCALL);
@@ -35,9 +40,8 @@ void probe_before_report(void)
     if (arg("from") != 0) {
         smp_start();
     }
-    while (rdtsc() < SECOND_START_TICKS + SECOND_START_TICKS / 4) {
-        pause();
-    }
+    out8(RTC_INDEX, RTC_YEAR);
+    out8(RTC_DATA, YEAR_MARK);
     if (arg("from") != 0) {
         on_vp((unsigned)arg("from"), ask, NULL);
     } else {
