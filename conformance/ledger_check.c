@@ -208,10 +208,14 @@ static bool check_scenarios(struct check *k, const struct suites *suites, struct
     return ok;
 }
 
-/* The linter's rules cite clauses of the TLFS; a ledger without its chapters is not meant. */
+/* The linter's rules cite clauses of the TLFS; a ledger that knows none of them is of something else. */
 static void check_lint(struct check *k)
 {
+    size_t found = 0;
     for (size_t i = 0; i < lint_rule_count; i++) {
+        found += ledger_find(k->ledger, lint_rules[i].clause) != NULL;
+    }
+    for (size_t i = 0; found > 0 && i < lint_rule_count; i++) {
         if (ledger_find(k->ledger, lint_rules[i].clause) == NULL) {
             fprintf(k->out, "orrery lint: rule %s cites %s, which is no clause of the ledger\n", lint_rules[i].name,
                     lint_rules[i].clause);
