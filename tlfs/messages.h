@@ -1,4 +1,4 @@
-/* Message buffers and the queues in which they wait. TLFS 6.0b §11.3, §11.10.4. Private to tlfs/, but for struct hv_message.
+/* Message buffers and the queues in which they wait. TLFS 6.0b §11.3, §11.10.4. Private to tlfs/.
  *
  * A partition has one numbered row of buffers: four for the timers of each VP, sixteen for the host's own posts, sixteen for
  * each message port. A buffer is free or stands in exactly one queue; queues are chains of numbers, so that all of it is plain.
