@@ -47,7 +47,7 @@ enum rule {
 const struct lint_rule lint_rules[] = {
     [IDENTITY_FIRST] = {"identity-first", "osid.page.needs-identity", LINT_ERROR,
                         "write HV_X64_MSR_GUEST_OS_ID before the hypercall page is enabled"},
-    [SIGNATURE_FIRST] = {"signature-first", "hcpg.signature-implies", LINT_WARNING,
+    [SIGNATURE_FIRST] = {"signature-first", "disc.client.vendor", LINT_WARNING,
                          "read \"Hv#1\" in CPUID leaf 0x40000001 before any synthetic MSR is used"},
     [PAGE_FIRST] = {"page-first", "hcpg.disabled-call", LINT_ERROR, "enable the hypercall page before a call"},
     [PAGE_ENTRY] = {"page-entry", "hcpg.entry", LINT_WARNING,
@@ -282,7 +282,7 @@ static void msr_seen(struct lint *l, const struct trace_event *e)
     if (!l->looked) {
         char name[32];
         bool refused = e->row->id == TRACE_ID_msr_refused;
-        find(l, SIGNATURE_FIRST, 0, e, e->values[refused ? 3 : 2], "%s used before the interface was looked for",
+        find(l, SIGNATURE_FIRST, 0, e, e->values[refused ? 3 : 2], "%s used before CPUID leaf 0x40000001 was read",
              msr_name(msr, name));
         l->looked = true; /* once said is enough */
     }
