@@ -122,6 +122,10 @@ bool profile_is(const char *name)
     return c != NULL && *name == '\0' && (*c == ' ' || *c == '\0');
 }
 
+__attribute__((weak)) void probe_start(void)
+{
+}
+
 void kit_main(void)
 {
     if (kit_boot_magic == MULTIBOOT_LOADED) {
@@ -133,5 +137,6 @@ void kit_main(void)
     kit_traps_start();
     kit_memory_start();
     kit_lapic_start();
+    probe_start();
     kit_run_tests();
 }

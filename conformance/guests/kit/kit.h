@@ -324,6 +324,8 @@ bool kit_relax(uint64_t deadline_100ns); /* false from the deadline on */
 
 /* ---- between tests (test.c) ---- */
 
+void probe_start(void); /* a probe may define it: runs before the report begins */
+
 void kit_quiet(void); /* this VP: timers off, SINTs masked, pages gone, interrupts off */
 
 #endif
