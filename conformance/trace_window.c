@@ -33,7 +33,7 @@ static void add_line(struct window_lines *w, const struct trace_event *e)
     w->count++;
 }
 
-static void take_window(struct window *w, const struct ring *ring)
+static void take_window(struct window *w, struct ring *ring)
 {
     for (size_t i = 0; !w->taken && i < ring_count(ring); i++) {
         const struct trace_event *e = ring_at(ring, i);

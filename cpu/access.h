@@ -41,6 +41,17 @@ static inline struct tlb_entry *tlb_entry_of(const struct vcpu *v, uint64_t line
     return &v->tlb->e[(linear >> PAGE_SHIFT) & v->tlb_mask];
 }
 
+/* Whether an access of `bytes` is a hit, and where its bytes then lie. For the few handlers so frequent that they hand a miss
+ * to a twin of theirs by a tail call, and so need no stack frame; all others use loadN() and storeN(). */
+static inline bool tlb_hit(uint64_t linear, uint64_t tag, unsigned bytes)
+{
+    return LIKELY((linear ^ tag) <= PAGE_BYTES - bytes);
+}
+static inline void *tlb_host(const struct tlb_entry *e, uint64_t linear)
+{
+    return (void *)(linear + e->addend);
+}
+
 #define ACCESS_FORMS(bits, type)                                                                                               \
     static inline type load##bits(struct vcpu *v, const struct uop *u, uint64_t linear)                                        \
     {                                                                                                                          \

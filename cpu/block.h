@@ -81,8 +81,8 @@ const char *decode_mnemonic_name(uint16_t mnemonic);
 
 /* Notes where to go on when the budget does not allow a block. */
 void block_refused(struct vcpu *v, const struct block *b);
-/* What a direct jump does when it is not linked: the block to enter, or NULL with s.rip set. */
-struct block *goto_slow(struct vcpu *v, const struct uop *u);
+/* What a direct jump does whose record is not linked: it finds the block and enters it, or leaves with s.rip set. */
+HANDLER(goto_unlinked);
 /* Looks in the jump cache: the block to enter, or NULL with s.rip set. `linear` is canonical. */
 static inline unsigned jump_slot(uint64_t linear)
 {
@@ -106,10 +106,7 @@ static inline unsigned jump_slot(uint64_t linear)
     do {                                                                                                                       \
         struct block *goto_ = (e)->link;                                                                                       \
         if (UNLIKELY(goto_ == NULL)) {                                                                                         \
-            goto_ = goto_slow(v, e);                                                                                           \
-            if (goto_ == NULL) {                                                                                               \
-                LEAVE;                                                                                                         \
-            }                                                                                                                  \
+            TAIL_CALL goto_unlinked(v, e); /* a plain call would give every jump a stack frame */                              \
         }                                                                                                                      \
         ENTER_BLOCK(v, goto_);                                                                                                 \
     } while (0)

@@ -173,7 +173,8 @@ COLD void block_refused(struct vcpu *v, const struct block *b)
     v->s.rip = rip_of_linear(v, v->code_base + b->offset);
 }
 
-COLD struct block *goto_slow(struct vcpu *v, const struct uop *u)
+/* The block behind a record that is not linked yet; NULL with s.rip set. */
+static struct block *goto_find(struct vcpu *v, const struct uop *u)
 {
     uint64_t target = v->code_base + (uint64_t)(int64_t)u->disp;
     if (v->mode != CODE_64 || !canonical(v, target)) {
@@ -200,6 +201,15 @@ COLD struct block *goto_slow(struct vcpu *v, const struct uop *u)
     }
     v->s.rip = target;
     return NULL;
+}
+
+COLD HANDLER(goto_unlinked)
+{
+    struct block *to = goto_find(v, u);
+    if (to == NULL) {
+        LEAVE;
+    }
+    ENTER_BLOCK(v, to);
 }
 
 HANDLER(op_goto)

@@ -24,6 +24,7 @@
 #define LEAVE return
 #else
 #define HANDLER_RESULT const struct uop *
+#define TAIL_CALL return
 #define CONTINUE_AT(v, next) return (next)
 #define LEAVE return NULL
 #endif

@@ -5,7 +5,7 @@
 #include "machine/alloc.h"
 
 struct ring {
-    size_t size;
+    size_t size, next; /* next == noted % size */
     uint64_t noted;
     struct trace_event *events;
 };
@@ -28,8 +28,15 @@ void ring_destroy(struct ring *r)
 
 void ring_note(void *ring, const struct trace_event *e)
 {
-    struct ring *r = ring;
-    r->events[r->noted++ % r->size] = *e;
+    *ring_next(ring) = *e;
+}
+
+struct trace_event *ring_next(struct ring *r)
+{
+    struct trace_event *e = &r->events[r->next];
+    r->next = r->next + 1 == r->size ? 0 : r->next + 1;
+    r->noted++;
+    return e;
 }
 
 size_t ring_count(const struct ring *r)
@@ -37,8 +44,13 @@ size_t ring_count(const struct ring *r)
     return r->noted < r->size ? (size_t)r->noted : r->size;
 }
 
-const struct trace_event *ring_at(const struct ring *r, size_t index)
+const struct trace_event *ring_at(struct ring *r, size_t index)
 {
     size_t count = ring_count(r);
-    return index < count ? &r->events[(r->noted - count + index) % r->size] : NULL;
+    if (index >= count) {
+        return NULL;
+    }
+    struct trace_event *e = &r->events[(r->noted - count + index) % r->size];
+    trace_event_cut(e);
+    return e;
 }

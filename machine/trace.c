@@ -1,14 +1,15 @@
 /* Trace points: who listens, and the way from a point to its listeners.
  *
- * Invariant: bit n of `armed` is set exactly when row n is declared and somebody listens to it, so a silent point stays one
- * load and one test. Listeners may come and go while an event is told: who comes hears the next event, who goes hears no more.
- * Left out: formats (ctf.c writes files, ring.c keeps the last events). */
+ * Invariant: bit n of `armed` is set exactly when row n is declared and somebody listens to it or keeps it, so a silent point
+ * stays one load and one test. Listeners may come and go while an event is told: who comes hears the next event, who goes hears
+ * no more. Left out: formats (ctf.c writes files, ring.c keeps the last events). */
 #include "machine/trace.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #include "machine/alloc.h"
+#include "machine/ring.h"
 #include "machine/trace_ids.h"
 
 #define TRACE_EVENT TRACE_EVENT_ROW
@@ -50,14 +51,17 @@ void trace_destroy(struct trace *t)
 static void rearm(struct trace *t)
 {
     const struct trace_listeners *l = t->listeners;
-    memset(t->armed, 0, sizeof t->armed);
+    memset(t->told, 0, sizeof t->told);
     for (unsigned id = 0; id < TRACE_IDS_MAX; id++) {
         for (size_t i = 0; l->rows[id] != NULL && i < l->count; i++) {
             if (l->list[i].fn != NULL && (l->list[i].row == NULL || l->list[i].row == l->rows[id])) {
-                t->armed[id / 64] |= 1ULL << (id % 64);
+                t->told[id / 64] |= 1ULL << (id % 64);
                 break;
             }
         }
+    }
+    for (unsigned i = 0; i < TRACE_IDS_MAX / 64; i++) {
+        t->armed[i] = t->told[i] | t->kept[i];
     }
 }
 
@@ -144,27 +148,61 @@ static uint64_t field_mask(const struct trace_field *f)
     return f->bytes >= 8 ? UINT64_MAX : (1ULL << (8 * f->bytes)) - 1;
 }
 
-COLD void trace_emit(struct trace *t, unsigned id, uint32_t vp, const uint64_t *values, size_t count)
+void trace_event_cut(struct trace_event *e)
+{
+    for (unsigned i = 0; i < e->row->field_count; i++) {
+        e->values[i] &= field_mask(&e->row->fields[i]);
+    }
+}
+
+void trace_keep(struct trace *t, struct ring *ring, const struct trace_row *row)
+{
+    t->ring = ring;
+    if (row != NULL) {
+        t->kept[row->id / 64] |= 1ULL << (row->id % 64);
+    } else {
+        memset(t->kept, 0, sizeof t->kept);
+    }
+    rearm(t);
+}
+
+static void tell(struct trace *t, struct trace_event *e)
 {
     struct trace_listeners *l = t->listeners;
-    const struct trace_row *row = id < TRACE_IDS_MAX ? l->rows[id] : NULL;
-    if (row == NULL) {
-        return;
-    }
-    assert(count == row->field_count);
-    struct trace_event e = {.cycle = clock_now(t->clock), .row = row, .vp = vp};
-    for (size_t i = 0; i < count; i++) {
-        e.values[i] = values[i] & field_mask(&row->fields[i]);
-    }
+    trace_event_cut(e);
     l->depth++;
     for (size_t i = 0, listening = l->count; i < listening; i++) {
         struct listener who = l->list[i]; /* a copy: the list may move while it is told */
-        if (who.fn != NULL && (who.row == NULL || who.row == row)) {
-            who.fn(who.owner, &e);
+        if (who.fn != NULL && (who.row == NULL || who.row == e->row)) {
+            who.fn(who.owner, e);
         }
     }
     if (--l->depth == 0) {
         pack(l);
+    }
+}
+
+void trace_emit(struct trace *t, unsigned id, uint32_t vp, const uint64_t *values, size_t count)
+{
+    const struct trace_row *row = id < TRACE_IDS_MAX ? t->listeners->rows[id] : NULL;
+    if (row == NULL) {
+        return;
+    }
+    assert(count == row->field_count);
+    const uint64_t bit = 1ULL << (id % 64);
+    if (t->kept[id / 64] & bit) {
+        struct trace_event *e = ring_next(t->ring);
+        e->cycle = clock_now(t->clock);
+        e->row = row;
+        e->vp = vp;
+        for (size_t i = 0; i < count; i++) {
+            e->values[i] = values[i];
+        }
+    }
+    if (t->told[id / 64] & bit) {
+        struct trace_event e = {.cycle = clock_now(t->clock), .row = row, .vp = vp};
+        memcpy(e.values, values, count * sizeof *values);
+        tell(t, &e);
     }
 }
 

@@ -43,8 +43,12 @@ struct trace_event {
 };
 typedef void trace_listener_fn(void *owner, const struct trace_event *e);
 
+struct ring;
 struct trace {
-    uint64_t armed[TRACE_IDS_MAX / 64]; /* bit set: somebody listens */
+    uint64_t armed[TRACE_IDS_MAX / 64]; /* bit set: told or kept */
+    uint64_t told[TRACE_IDS_MAX / 64];  /* somebody listens */
+    uint64_t kept[TRACE_IDS_MAX / 64];  /* goes into the ring */
+    struct ring *ring;
     const struct clock *clock;
     struct trace_listeners *listeners;
 };
@@ -58,6 +62,12 @@ size_t trace_rows(const struct trace *t, const struct trace_row **rows, size_t m
  * told hears the next one. A listener may end its own or another's listening at any time. */
 void trace_listen(struct trace *t, const struct trace_row *row, trace_listener_fn *fn, void *owner);
 void trace_unlisten(struct trace *t, trace_listener_fn *fn, void *owner);
+
+/* Every event of the row goes into `ring` (ring.h), which is borrowed: the cheapest way to listen, for what is always on. One
+ * ring at a time; `row` NULL ends all keeping. */
+void trace_keep(struct trace *t, struct ring *ring, const struct trace_row *row);
+/* Cuts the values to the width of their fields. */
+void trace_event_cut(struct trace_event *e);
 
 /* Use TRACE(). Values are cut to the width of their fields. */
 void trace_emit(struct trace *t, unsigned id, uint32_t vp, const uint64_t *values, size_t count);

@@ -33,6 +33,7 @@ enum { PAGE_BYTES = 4096, PAGE_SHIFT = 12 };
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define COLD __attribute__((cold, noinline))
+#define NOINLINE __attribute__((noinline))
 #define ARRAY_COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 #endif

@@ -134,7 +134,7 @@ static void print_code(FILE *out, struct vcpu *vp, struct machine *m, const stru
 
 /* ---- all ---- */
 
-static void print_exits(FILE *out, const struct ring *ring)
+static void print_exits(FILE *out, struct ring *ring)
 {
     fprintf(out, "The last %zu exits, oldest first:\n", ring_count(ring));
     for (size_t i = 0; i < ring_count(ring); i++) {

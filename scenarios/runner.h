@@ -23,6 +23,7 @@ struct run_options {
     /* For tests, see struct cpu_config: host-side caches made small or emptied often. 0: default. Never visible in the result.
      */
     unsigned test_host_tlb_entries, test_host_flush_every;
+    bool test_no_ring; /* the last exits are not kept: every trace point is off */
     /* May be NULL. A byte that the guest printed; and between steps, whether to go on (false: the run is interrupted). */
     void (*console)(void *owner, unsigned port, uint8_t byte);
     bool (*go_on)(void *owner, const struct runner *r);
@@ -59,6 +60,6 @@ const struct run_link *runner_links(const struct runner *r, size_t *count);
 const struct console *runner_console(const struct runner *r);
 bool runner_trace_digest(const struct runner *r, struct digest *d); /* false: no trace was written */
 struct partition *runner_partition(struct runner *r);
-const struct ring *runner_last_exits(const struct runner *r);
+struct ring *runner_last_exits(const struct runner *r);
 
 #endif

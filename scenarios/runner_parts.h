@@ -18,9 +18,8 @@ struct runner {
 
     struct stage *stage;
     struct console console;
-    struct ring *ring;                      /* the last exits */
-    uint64_t exit_rows[TRACE_IDS_MAX / 64]; /* bit set: an exit, for the ring */
-    struct ctf *ctf;                        /* open only while a run with a trace goes on */
+    struct ring *ring; /* the last exits */
+    struct ctf *ctf;   /* open only while a run with a trace goes on */
     bool traced;
     struct digest trace_digest;
 

@@ -13,15 +13,6 @@ static const char *const exit_events[] = {
     "cpuid",     "cr_write", "task_switch", "halt",      "hypercall_trap", "interrupt", "triple_fault",
 };
 
-/* One listener to all events is told faster than one for each of many rows. */
-static void note_exit(void *owner, const struct trace_event *e)
-{
-    struct runner *r = owner;
-    if (r->exit_rows[e->row->id / 64] >> (e->row->id % 64) & 1) {
-        ring_note(r->ring, e);
-    }
-}
-
 bool runner_listen(struct runner *r, struct message *why)
 {
     r->ring = ring_create(LAST_EXITS);
@@ -30,11 +21,10 @@ bool runner_listen(struct runner *r, struct message *why)
     }
     for (size_t i = 0; i < ARRAY_COUNT(exit_events); i++) {
         const struct trace_row *row = trace_row_by_name(r->machine->trace, exit_events[i]);
-        if (row != NULL) {
-            r->exit_rows[row->id / 64] |= 1ULL << (row->id % 64);
+        if (row != NULL && !r->options.test_no_ring) {
+            trace_keep(r->machine->trace, r->ring, row);
         }
     }
-    trace_listen(r->machine->trace, NULL, note_exit, r);
     return true;
 }
 
@@ -80,7 +70,7 @@ void runner_unlisten(struct runner *r)
         ctf_close(r->ctf, NULL, 0);
     }
     if (r->ring != NULL) {
-        trace_unlisten(r->machine->trace, note_exit, r);
+        trace_keep(r->machine->trace, NULL, NULL);
         ring_destroy(r->ring);
     }
 }
@@ -91,7 +81,7 @@ bool runner_trace_digest(const struct runner *r, struct digest *d)
     return r->traced;
 }
 
-const struct ring *runner_last_exits(const struct runner *r)
+struct ring *runner_last_exits(const struct runner *r)
 {
     return r->ring;
 }

@@ -64,7 +64,8 @@ enum run_option {
     OPT_SAVE,
     OPT_RESTORE,
     OPT_TEST_HOST_TLB, /* not in the help: for the determinism tests */
-    OPT_TEST_HOST_FLUSH
+    OPT_TEST_HOST_FLUSH,
+    OPT_TEST_NO_RING /* for the bench of trace points */
 };
 
 static bool take_number(const char *option, const char *text, uint64_t min, uint64_t *value, struct message *why)
@@ -129,6 +130,9 @@ static bool take_option(struct run_arguments *a, int option, struct message *why
         return take_small_number("test-host-tlb", optarg, &a->options.test_host_tlb_entries, why);
     case OPT_TEST_HOST_FLUSH:
         return take_small_number("test-host-flush", optarg, &a->options.test_host_flush_every, why);
+    case OPT_TEST_NO_RING:
+        a->options.test_no_ring = true;
+        return true;
     default:
         return false;
     }
@@ -152,6 +156,7 @@ static int read_arguments(struct run_arguments *a, int argc, char **argv)
         {"restore", required_argument, NULL, OPT_RESTORE},
         {"test-host-tlb", required_argument, NULL, OPT_TEST_HOST_TLB},
         {"test-host-flush", required_argument, NULL, OPT_TEST_HOST_FLUSH},
+        {"test-no-ring", no_argument, NULL, OPT_TEST_NO_RING},
         {"help", no_argument, NULL, 'h'},
         {0},
     };

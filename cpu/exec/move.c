@@ -22,8 +22,9 @@
         set_reg##bits(v, u->d, (type)u->imm);                                                                                  \
         NEXT;                                                                                                                  \
     }                                                                                                                          \
-    MOV_MEMORY(bits, type, , EA_IN_FLAT)                                                                                       \
+    MOV_MEMORY(bits, type, _miss, EA_IN_FLAT)                                                                                  \
     MOV_MEMORY(bits, type, _g, EA_IN_GENERAL)                                                                                  \
+    MOV_HIT(bits, type)                                                                                                        \
     static HANDLER(mov_load_absolute##bits)                                                                                    \
     {                                                                                                                          \
         uint64_t a = u->imm + slot64(v, u->base);                                                                              \
@@ -37,19 +38,55 @@
         NEXT;                                                                                                                  \
     }
 #define MOV_MEMORY(bits, type, variant, EA)                                                                                    \
-    static HANDLER(mov_rm##bits##variant)                                                                                      \
+    static NOINLINE HANDLER(mov_rm##bits##variant)                                                                             \
     {                                                                                                                          \
         set_reg##bits(v, u->d, load##bits(v, u, EA(bits / 8, ACCESS_READ)));                                                   \
         NEXT;                                                                                                                  \
     }                                                                                                                          \
-    static HANDLER(mov_mr##bits##variant)                                                                                      \
+    static NOINLINE HANDLER(mov_mr##bits##variant)                                                                             \
     {                                                                                                                          \
         store##bits(v, u, EA(bits / 8, ACCESS_WRITE), reg##bits(v, u->s));                                                     \
         NEXT;                                                                                                                  \
     }                                                                                                                          \
-    static HANDLER(mov_mi##bits##variant)                                                                                      \
+    static NOINLINE HANDLER(mov_mi##bits##variant)                                                                             \
     {                                                                                                                          \
         store##bits(v, u, EA(bits / 8, ACCESS_WRITE), (type)u->imm);                                                           \
+        NEXT;                                                                                                                  \
+    }
+/* Every fourth instruction is one of these. */
+#define MOV_HIT(bits, type)                                                                                                    \
+    static HANDLER(mov_rm##bits)                                                                                               \
+    {                                                                                                                          \
+        const uint64_t a = ea_flat(v, u);                                                                                      \
+        const struct tlb_entry *e = tlb_entry_of(v, a);                                                                        \
+        if (!tlb_hit(a, e->read_tag, sizeof(type))) {                                                                          \
+            TAIL_CALL mov_rm##bits##_miss(v, u);                                                                               \
+        }                                                                                                                      \
+        type x;                                                                                                                \
+        __builtin_memcpy(&x, tlb_host(e, a), sizeof x);                                                                        \
+        set_reg##bits(v, u->d, x);                                                                                             \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(mov_mr##bits)                                                                                               \
+    {                                                                                                                          \
+        const uint64_t a = ea_flat(v, u);                                                                                      \
+        const struct tlb_entry *e = tlb_entry_of(v, a);                                                                        \
+        if (!tlb_hit(a, e->write_tag, sizeof(type))) {                                                                         \
+            TAIL_CALL mov_mr##bits##_miss(v, u);                                                                               \
+        }                                                                                                                      \
+        const type x = reg##bits(v, u->s);                                                                                     \
+        __builtin_memcpy(tlb_host(e, a), &x, sizeof x);                                                                        \
+        NEXT;                                                                                                                  \
+    }                                                                                                                          \
+    static HANDLER(mov_mi##bits)                                                                                               \
+    {                                                                                                                          \
+        const uint64_t a = ea_flat(v, u);                                                                                      \
+        const struct tlb_entry *e = tlb_entry_of(v, a);                                                                        \
+        if (!tlb_hit(a, e->write_tag, sizeof(type))) {                                                                         \
+            TAIL_CALL mov_mi##bits##_miss(v, u);                                                                               \
+        }                                                                                                                      \
+        const type x = (type)u->imm;                                                                                           \
+        __builtin_memcpy(tlb_host(e, a), &x, sizeof x);                                                                        \
         NEXT;                                                                                                                  \
     }
 WIDTHS(MOV_WIDTH)

@@ -130,23 +130,49 @@ static inline unsigned count_of(const struct vcpu *v, const struct uop *u, unsig
         modify_done(v, u, p);                                                                                                  \
         NEXT;                                                                                                                  \
     }
-#define SHIFT_WIDTHS(op, name)                                                                                                 \
+#define SHIFT_WIDTHS(op, name, ...)                                                                                            \
     SHIFT(op, name, 8, uint8_t)                                                                                                \
     SHIFT(op, name, 16, uint16_t)                                                                                              \
     SHIFT(op, name, 32, uint32_t)                                                                                              \
     SHIFT(op, name, 64, uint64_t)                                                                                              \
-    static const struct shift_table name##_table = {BY_WIDTH(name##_r), BY_WIDTH(name##_m)};
+    static const struct shift_table name##_table = {BY_WIDTH(name##_r), BY_WIDTH(name##_m), __VA_ARGS__};
+
+/* SHL, SHR and SAR of a 32- or 64-bit register by 1 to width - 1: compiled code is full of them. There the host's SF, ZF, PF
+ * and CF are the SDM's; OF and AF are made definite as above. */
+#define SHIFT_IMMEDIATE(name, bits, type, of)                                                                                  \
+    static HANDLER(name##_i##bits)                                                                                             \
+    {                                                                                                                          \
+        const type a = reg##bits(v, u->d);                                                                                     \
+        type r = a;                                                                                                            \
+        uint16_t fl;                                                                                                           \
+        __asm__(#name " %%cl, %0\n\tlahf" : "+r"(r), "=a"(fl) : "c"((uint8_t)u->imm) : "cc");                                  \
+        fl &= FL_SF | FL_ZF | FL_PF | FL_CF;                                                                                   \
+        v->fl = (uint16_t)(fl | ((of) ? FL_OF : 0));                                                                           \
+        set_reg##bits(v, u->d, r);                                                                                             \
+        NEXT;                                                                                                                  \
+    }
+#define SHIFT_IMMEDIATE_WIDTHS(name, of)                                                                                       \
+    SHIFT_IMMEDIATE(name, 32, uint32_t, of)                                                                                    \
+    SHIFT_IMMEDIATE(name, 64, uint64_t, of)
+SHIFT_IMMEDIATE_WIDTHS(shl, (bool)(fl &FL_CF) != (bool)(r >> (sizeof r * 8 - 1)))
+SHIFT_IMMEDIATE_WIDTHS(shr, a >> (sizeof a * 8 - 1))
+SHIFT_IMMEDIATE_WIDTHS(sar, false)
 
 struct shift_table {
     uop_fn *r[4], *m[4];
+    uop_fn *i[4]; /* register by an immediate below the width; NULL: as by any count */
 };
-SHIFT_WIDTHS(ROL, rol)
-SHIFT_WIDTHS(ROR, ror)
-SHIFT_WIDTHS(RCL, rcl)
-SHIFT_WIDTHS(RCR, rcr)
-SHIFT_WIDTHS(SHL, shl)
-SHIFT_WIDTHS(SHR, shr)
-SHIFT_WIDTHS(SAR, sar)
+#define BY_IMMEDIATE(name)                                                                                                     \
+    {                                                                                                                          \
+        NULL, NULL, name##_i32, name##_i64                                                                                     \
+    }
+SHIFT_WIDTHS(ROL, rol, {NULL})
+SHIFT_WIDTHS(ROR, ror, {NULL})
+SHIFT_WIDTHS(RCL, rcl, {NULL})
+SHIFT_WIDTHS(RCR, rcr, {NULL})
+SHIFT_WIDTHS(SHL, shl, BY_IMMEDIATE(shl))
+SHIFT_WIDTHS(SHR, shr, BY_IMMEDIATE(shr))
+SHIFT_WIDTHS(SAR, sar, BY_IMMEDIATE(sar))
 
 static bool emit_shift(struct emit *e, const struct insn *in, const void *argument)
 {
@@ -155,8 +181,9 @@ static bool emit_shift(struct emit *e, const struct insn *in, const void *argume
     e->u->x = in->op[1].kind == OPERAND_GPR;
     e->u->imm = in->imm & 0xff;
     if (in->op[0].kind == OPERAND_GPR) {
+        bool plain = e->u->x == 0 && e->u->imm != 0 && e->u->imm < 8u * in->op[0].bytes && t->i[n] != NULL;
         e->u->d = operand_slot(&in->op[0]);
-        e->u->fn = t->r[n];
+        e->u->fn = plain ? t->i[n] : t->r[n];
     } else {
         emit_memory(e, in);
         e->u->fn = t->m[n];
@@ -219,8 +246,8 @@ static uint64_t double_shift(bool left, uint64_t a, uint64_t b, unsigned n, unsi
     DOUBLE_SHIFT(name, left, 16, uint16_t)                                                                                     \
     DOUBLE_SHIFT(name, left, 32, uint32_t)                                                                                     \
     DOUBLE_SHIFT(name, left, 64, uint64_t)                                                                                     \
-    static const struct shift_table name##_table = {{NULL, name##_r16, name##_r32, name##_r64},                                \
-                                                    {NULL, name##_m16, name##_m32, name##_m64}};
+    static const struct shift_table name##_table = {                                                                           \
+        {NULL, name##_r16, name##_r32, name##_r64}, {NULL, name##_m16, name##_m32, name##_m64}, {NULL}};
 DOUBLE_WIDTHS(shld, true)
 DOUBLE_WIDTHS(shrd, false)
 
