@@ -56,14 +56,30 @@ int control_condition(const struct insn *in)
 
 /* ---- Jcc, and comparison + Jcc ---- */
 
-/* The jump is taken: what the rest of the block was charged comes back, then on to the exit's target. */
+/* The jump is taken: what the rest of the block was charged comes back, and the exit's target is charged, in one go. */
 #define TAKE_EXIT(v, u)                                                                                                        \
     do {                                                                                                                       \
         const struct uop *exit_ = (u) + (u)->x;                                                                                \
-        (v)->budget += exit_->cost_before;                                                                                     \
-        (v)->instructions -= exit_->before;                                                                                    \
-        GOTO_DIRECT(v, exit_);                                                                                                 \
+        struct block *to_ = exit_->link;                                                                                       \
+        if (UNLIKELY(to_ == NULL)) {                                                                                           \
+            TAIL_CALL exit_unlinked(v, exit_);                                                                                 \
+        }                                                                                                                      \
+        (v)->budget += (int64_t)exit_->cost_before - (int64_t)to_->cost;                                                       \
+        if (UNLIKELY((v)->budget < 0)) {                                                                                       \
+            (v)->instructions -= exit_->before;                                                                                \
+            block_refused(v, to_);                                                                                             \
+            LEAVE;                                                                                                             \
+        }                                                                                                                      \
+        (v)->instructions += (uint64_t)to_->insns - exit_->before;                                                             \
+        CONTINUE_AT(v, to_->u);                                                                                                \
     } while (0)
+
+static COLD HANDLER(exit_unlinked)
+{
+    v->budget += u->cost_before;
+    v->instructions -= u->before;
+    TAIL_CALL goto_unlinked(v, u);
+}
 
 #define JCC(cc)                                                                                                                \
     static HANDLER(jcc_##cc)                                                                                                   \
