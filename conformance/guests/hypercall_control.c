@@ -372,6 +372,7 @@ TEST(xmm_output_rounding, "hc.xmm-output.rounding")
     NEEDS(AccessHypercallMsrs);
     NEEDS(FastHypercallOutputAvailable);
     NEEDS(AccessVpRegisters);
+    NEEDS_EDITION(EDITION_5_0, EDITION_LAST); /* before, only a parent reads and writes registers */
     NEEDS_EDITION(EDITION_6_0, EDITION_6_0);
     REQUIRE(hv_enable());
     wrmsr(MSR_LSTAR, 0x123456789000);

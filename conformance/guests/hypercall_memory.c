@@ -100,6 +100,7 @@ TEST(output_crosses_page, "hc.align.output-crosses")
 {
     NEEDS(AccessHypercallMsrs);
     NEEDS(AccessVpRegisters);
+    NEEDS_EDITION(EDITION_5_0, EDITION_LAST); /* before, only a parent reads and writes registers */
     REQUIRE(hv_enable());
     uint8_t *out = (uint8_t *)pages_alloc(2) + PAGE_BYTES - 16;
     EXPECT_EQ(HV_STATUS_OF(get_registers(page_alloc(), 2, gpa_of(out))), HV_STATUS_INVALID_ALIGNMENT);
@@ -127,6 +128,7 @@ TEST(input_and_output_overlap, "hc.align.overlap")
 {
     NEEDS(AccessHypercallMsrs);
     NEEDS(AccessVpRegisters);
+    NEEDS_EDITION(EDITION_5_0, EDITION_LAST); /* before, only a parent reads and writes registers */
     REQUIRE(hv_enable());
     uint64_t *page = page_alloc();
     page[4] = page[5] = 0xa5a5a5a5a5a5a5a5;
@@ -140,6 +142,7 @@ TEST(input_and_output_share_page, "hc.align.same-page")
 {
     NEEDS(AccessHypercallMsrs);
     NEEDS(AccessVpRegisters);
+    NEEDS_EDITION(EDITION_5_0, EDITION_LAST); /* before, only a parent reads and writes registers */
     REQUIRE(hv_enable());
     uint64_t *page = page_alloc();
     EXPECT_EQ(HV_STATUS_OF(get_registers(page, 1, gpa_of(page + 256))), HV_STATUS_SUCCESS);

@@ -61,6 +61,7 @@ TEST(reps_in_order, "hc.rep.in-order")
 {
     NEEDS(AccessHypercallMsrs);
     NEEDS(AccessVpRegisters);
+    NEEDS_EDITION(EDITION_5_0, EDITION_LAST); /* before, only a parent reads and writes registers */
     REQUIRE(hv_enable());
     uint64_t result = set_three(REGISTER_NONE, 0);
     EXPECT(HV_STATUS_OF(result) != HV_STATUS_SUCCESS);
@@ -72,6 +73,7 @@ TEST(rep_start_honoured, "hc.rep.start")
 {
     NEEDS(AccessHypercallMsrs);
     NEEDS(AccessVpRegisters);
+    NEEDS_EDITION(EDITION_5_0, EDITION_LAST); /* before, only a parent reads and writes registers */
     REQUIRE(hv_enable());
     EXPECT_EQ(HV_STATUS_OF(set_three(HvX64RegisterCstar, 1)), HV_STATUS_SUCCESS);
     EXPECT_EQ(rdmsr(MSR_KERNEL_GS_BASE), 0);
@@ -101,6 +103,7 @@ TEST(rep_complete_on_error, "hc.rep.complete-on-error")
 {
     NEEDS(AccessHypercallMsrs);
     NEEDS(AccessVpRegisters);
+    NEEDS_EDITION(EDITION_5_0, EDITION_LAST); /* before, only a parent reads and writes registers */
     REQUIRE(hv_enable());
     static const uint32_t names[] = {HvX64RegisterLstar, HvX64RegisterCstar, REGISTER_NONE, HvX64RegisterLstar};
     uint64_t result = get_registers(names, 4, 0, page_alloc());
@@ -112,6 +115,7 @@ TEST(rep_complete_on_error_from_start, "hc.rep.complete-on-error-start")
 {
     NEEDS(AccessHypercallMsrs);
     NEEDS(AccessVpRegisters);
+    NEEDS_EDITION(EDITION_5_0, EDITION_LAST); /* before, only a parent reads and writes registers */
     REQUIRE(hv_enable());
     static const uint32_t names[] = {HvX64RegisterLstar, HvX64RegisterCstar, HvX64RegisterLstar, REGISTER_NONE};
     EXPECT_EQ(HV_REPS_DONE(get_registers(names, 4, 1, page_alloc())), 3);
@@ -121,6 +125,7 @@ TEST(rep_effects_before_error_stay, "hc.rep.effects-stay")
 {
     NEEDS(AccessHypercallMsrs);
     NEEDS(AccessVpRegisters);
+    NEEDS_EDITION(EDITION_5_0, EDITION_LAST); /* before, only a parent reads and writes registers */
     REQUIRE(hv_enable());
     set_three(REGISTER_NONE, 0);
     EXPECT_EQ(rdmsr(MSR_KERNEL_GS_BASE), 0x111111111000);
@@ -130,6 +135,7 @@ TEST(rep_none_after_error, "hc.rep.none-after-error")
 {
     NEEDS(AccessHypercallMsrs);
     NEEDS(AccessVpRegisters);
+    NEEDS_EDITION(EDITION_5_0, EDITION_LAST); /* before, only a parent reads and writes registers */
     REQUIRE(hv_enable());
     set_three(REGISTER_NONE, 0);
     EXPECT_EQ(rdmsr(MSR_LSTAR), 0);

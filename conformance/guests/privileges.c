@@ -261,6 +261,7 @@ TEST(call_vp_registers_set, "priv.call.vp-registers.set")
     enum { MSR_LSTAR = 0xc0000082 };
     NEEDS(AccessHypercallMsrs);
     NEEDS(AccessVpRegisters);
+    NEEDS_EDITION(EDITION_5_0, EDITION_LAST); /* before, only a parent reads and writes registers */
     NEEDS_EDITION(EDITION_5_0, EDITION_LAST);
     REQUIRE(hv_enable());
     uint64_t *in = page_alloc(), *out = page_alloc();
