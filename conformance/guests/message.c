@@ -95,7 +95,7 @@ TEST(header_of_a_guest_message, "message.header.type", "message.header.payload-s
     const struct hv_message *m = message_slot(SINT_MESSAGES);
     EXPECT_EQ_FOR("message.header.type", m->type, 0x1234);
     EXPECT_EQ_FOR("message.header.payload-size", m->payload_bytes, sizeof payload);
-    EXPECT_FOR("message.header.origin-port", m->sender <= 0xffffff, "0x%lx is no port id", m->sender);
+    EXPECT_EQ_FOR("message.header.origin-port", m->sender, PORT_SINT3);
     EXPECT_EQ_FOR("message.header.reserved", m->reserved, 0);
     EXPECT_EQ_FOR("message.header.reserved", m->flags & ~HV_MESSAGE_PENDING, 0);
     EXPECT_FOR("port.post.input", m->type == 0x1234 && m->payload[2] == 3);

@@ -11,7 +11,7 @@
 enum { SINTS = 16, STIMERS = 4, SLOT_BYTES = 256 };
 enum { VECTOR_A = 0x51, VECTOR_B = 0x61 };
 
-/* conformance/scenarios/synic-ports.inc says the same */
+/* the `ports` of the scenarios message, event and port */
 enum {
     CONNECTION_SINT3 = 0x10,      /* messages to VP 0, SINT 3 */
     CONNECTION_EVENTS = 0x11,     /* events to VP 0, SINT 4, flags 7-10 */
@@ -21,10 +21,21 @@ enum {
     CONNECTION_EVENTS_VP1 = 0x15, /* events to VP 1, SINT 4, flag 0 */
     CONNECTION_LAST_FLAG = 0x16,  /* events to VP 0, SINT 6, flag 2047 */
     CONNECTION_FLAG_9 = 0x17,     /* events to VP 0, SINT 2, flag 9 */
+    CONNECTION_ANY_VP = 0x18,     /* messages to any VP, SINT 7 */
+    CONNECTION_EVENTS_ANY = 0x19, /* events to any VP, SINT 7, flag 3 */
+    CONNECTION_NO_VP = 0x1a,      /* messages to a VP that is not there */
+    CONNECTION_EVENTS_NO_VP = 0x1b,
+    CONNECTION_DELETED = 0x1c, /* messages to VP 0, SINT 8; deleted by the timeline at some moment */
+    CONNECTION_EVENTS_DELETED = 0x1d,
+    CONNECTION_BROKEN = 0x1e, /* messages to VP 0, SINT 9; disconnected then */
     CONNECTION_NONE = 0xfffffe,
+    PORT_SINT3 = 0x1234, /* the port of CONNECTION_SINT3 */
     SINT_MESSAGES = 3,
     SINT_MESSAGES_TOO = 5,
     SINT_EVENTS = 4,
+    SINT_ANY_VP = 7,
+    SINT_DELETED = 8,
+    SINT_BROKEN = 9,
     SINT_LAST_FLAG = 6,
     SINT_FLAG_9 = 2,
     EVENTS_BASE = 7,
