@@ -29,19 +29,19 @@ enum {
 
 void gate_set(uint32_t vector, void *handler);
 
-static void wrmsr(uint32_t msr, uint64_t value)
+__attribute__((unused)) static void wrmsr(uint32_t msr, uint64_t value)
 {
     __asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
 }
 
-static uint64_t rdmsr(uint32_t msr)
+__attribute__((unused)) static uint64_t rdmsr(uint32_t msr)
 {
     uint32_t low, high;
     __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
     return (uint64_t)high << 32 | low;
 }
 
-static uint64_t call(uint64_t control, uint64_t input, uint64_t output)
+__attribute__((unused)) static uint64_t call(uint64_t control, uint64_t input, uint64_t output)
 {
     uint64_t result;
     register uint64_t r8 __asm__("r8") = output;
