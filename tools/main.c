@@ -76,8 +76,9 @@ static int dispatch(int argc, char **argv)
 {
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
         if (strcmp(argv[0], commands[i].name) == 0) {
-            return commands[i].run != NULL ? commands[i].run(argc, argv)
-                                           : complain("%s is not built yet; run, check, profile, conform and lint are", argv[0]);
+            return commands[i].run != NULL
+                       ? commands[i].run(argc, argv)
+                       : complain("%s is not built yet; run, check, profile, conform and lint are", argv[0]);
         }
     }
     return complain("no command has the name %s; see orrery --help", quote_text(argv[0]).text);

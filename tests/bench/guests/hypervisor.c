@@ -1,5 +1,5 @@
-/* What the hypervisor's own events cost: one of HV_CALL, HV_EVENT, HV_MESSAGE, HV_STIMER is defined, and each round is one event from
- * its request to the end of its interrupt. The scenario (hypervisor.yaml) declares the two ports. */
+/* What the hypervisor's own events cost: one of HV_CALL, HV_EVENT, HV_MESSAGE, HV_STIMER is defined, and each round is one
+ * event from its request to the end of its interrupt. The scenario (hypervisor.yaml) declares the two ports. */
 #include "guest.h"
 
 enum {
@@ -110,7 +110,7 @@ uint64_t main(void)
     wrmsr(SINT3, VECTOR);
     wrmsr(SCONTROL, 1);
     wrmsr(STIMER0_CONFIG, 1 << 12 | VECTOR << 4 | 1 << 3); /* direct, auto-enable */
-    uint32_t *input = memory_at(INPUT_PAGE); /* HV_INPUT_POST_MESSAGE: connection, 0, type, size, payload */
+    uint32_t *input = memory_at(INPUT_PAGE);               /* HV_INPUT_POST_MESSAGE: connection, 0, type, size, payload */
     input[0] = MESSAGE_CONNECTION;
     input[2] = 1;
     input[3] = 16;
