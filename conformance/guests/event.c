@@ -282,6 +282,39 @@ TEST(page_off_refuses, "event.signal.page-off")
     EXPECT(no_flags(), "the page has a flag");
 }
 
+static void open_events(void *unused)
+{
+    if (EXPECT(synic_open())) {
+        sint_on(SINT_ANY_VP, VECTOR_A, 0);
+    }
+}
+
+static void find_any_flag(void *set)
+{
+    *(bool *)set = flag_set(SINT_ANY_VP, FLAG_ANY_VP);
+}
+
+TEST(signal_to_any_vp, "event.signal.any-vp")
+{
+    NEEDS_EVENTS();
+    NEEDS_THAT(vp_count() > 1, "one VP");
+    smp_start();
+    wrmsr(HV_X64_MSR_SCONTROL, 0);
+    EXPECT_EQ(signal(CONNECTION_EVENTS_ANY, 0), HV_STATUS_INVALID_SYNIC_STATE);
+    on_vp(1, open_events, NULL);
+    EXPECT_EQ(signal(CONNECTION_EVENTS_ANY, 0), HV_STATUS_SUCCESS);
+    bool set = false;
+    on_vp(1, find_any_flag, &set);
+    EXPECT(set, "VP 1's flag is clear");
+    EXPECT(no_flags(), "VP 0, whose SynIC is off, has a flag");
+}
+
+TEST(signal_to_missing_vp, "event.signal.vp-gone")
+{
+    NEEDS_EVENTS();
+    EXPECT_EQ(signal(CONNECTION_EVENTS_NO_VP, 0), HV_STATUS_INVALID_VP_INDEX);
+}
+
 TEST(unknown_connection, "event.signal.bad-connection")
 {
     NEEDS_EVENTS();

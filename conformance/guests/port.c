@@ -238,6 +238,90 @@ TEST(post_from_another_vp, "port.post.from-any-vp")
     EXPECT(slot_fills(SINT_MESSAGES) && message_number(SINT_MESSAGES) == 0x111, "nothing arrived");
 }
 
+/* ---- ports for any VP, and for none ---- */
+
+/* What a VP receives through the port for any VP: its page is open, its slot is looked at until nothing comes any more. */
+struct mailbox {
+    unsigned messages;
+    uint64_t numbers; /* bit N: message N came */
+};
+
+static void mailbox_open(void *unused)
+{
+    EXPECT(synic_open());
+}
+
+static void synic_off(void *unused)
+{
+    wrmsr(HV_X64_MSR_SCONTROL, 0);
+}
+
+static void mailbox_empty(void *arg)
+{
+    struct mailbox *m = arg;
+    while (WAIT_FOR(slot_full(SINT_ANY_VP), SILENCE_100NS)) {
+        m->messages++;
+        m->numbers |= 1ULL << message_number(SINT_ANY_VP) % 64;
+        slot_clear(SINT_ANY_VP);
+        eom();
+    }
+}
+
+TEST(post_to_any_vp, "message.target.any-vp")
+{
+    NEEDS_POSTS();
+    NEEDS_THAT(vp_count() > 1, "one VP");
+    smp_start();
+    for (unsigned off = 0; off < 2; off++) { /* VP 0 without SynIC, then without page */
+        REQUIRE(synic_open());
+        on_vp(1, mailbox_open, NULL);
+        wrmsr(off == 0 ? HV_X64_MSR_SCONTROL : HV_X64_MSR_SIMP, off == 0 ? 0 : simp());
+        EXPECT_EQ(post(CONNECTION_ANY_VP, 5), HV_STATUS_SUCCESS);
+        struct mailbox one = {0};
+        on_vp(1, mailbox_empty, &one);
+        EXPECT(one.messages == 1 && one.numbers == 1 << 5, "VP 1 gets %u messages", one.messages);
+        EXPECT(!slot_full(SINT_ANY_VP), "VP 0 gets one");
+    }
+}
+
+TEST(post_to_any_vp_once, "message.order.any-vp")
+{
+    NEEDS_POSTS();
+    NEEDS_THAT(vp_count() > 1, "one VP");
+    smp_start();
+    on_vp(1, mailbox_open, NULL);
+    for (unsigned i = 1; i <= 6; i++) {
+        EXPECT_EQ(post(CONNECTION_ANY_VP, i), HV_STATUS_SUCCESS);
+    }
+    struct mailbox all = {0};
+    on_vp(0, mailbox_empty, &all);
+    on_vp(1, mailbox_empty, &all);
+    EXPECT(all.messages == 6 && all.numbers == 0x7e, "%u messages, numbers 0x%lx", all.messages, all.numbers);
+}
+
+TEST(post_to_any_vp_all_off, "port.post.any-vp-off")
+{
+    NEEDS_POSTS();
+    NEEDS_THAT(vp_count() > 1, "one VP");
+    smp_start();
+    on_vp(1, mailbox_open, NULL);
+    wrmsr(HV_X64_MSR_SCONTROL, 0);
+    EXPECT_EQ(post(CONNECTION_ANY_VP, 1), HV_STATUS_SUCCESS); /* VP 1 is there */
+    struct mailbox one = {0};
+    on_vp(1, mailbox_empty, &one);
+    on_vp(1, synic_off, NULL);
+    EXPECT_EQ(post(CONNECTION_ANY_VP, 2), HV_STATUS_INVALID_SYNIC_STATE);
+    wrmsr(HV_X64_MSR_SCONTROL, 1);
+    wrmsr(HV_X64_MSR_SIMP, simp()); /* a SynIC without a page is no target either */
+    EXPECT_EQ(post(CONNECTION_ANY_VP, 3), HV_STATUS_INVALID_SYNIC_STATE);
+}
+
+TEST(post_to_missing_vp, "port.post.vp-gone")
+{
+    NEEDS_POSTS();
+    EXPECT_EQ(post(CONNECTION_NO_VP, 1), HV_STATUS_INVALID_VP_INDEX);
+}
+
 /* ---- the parent's calls ---- */
 
 TEST(port_calls_are_refused, "port.create.child-refused", "port.connect.child-refused", "port.property.child-refused")

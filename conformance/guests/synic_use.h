@@ -34,6 +34,7 @@ enum {
     SINT_MESSAGES_TOO = 5,
     SINT_EVENTS = 4,
     SINT_ANY_VP = 7,
+    FLAG_ANY_VP = 3,
     SINT_DELETED = 8,
     SINT_BROKEN = 9,
     SINT_LAST_FLAG = 6,
