@@ -4,11 +4,16 @@
 
 #include "tlfs/profile.h"
 
-/* clang-format off: one line a profile */
+/* One line a profile. */
+/* clang-format off */
 #define PROFILES(X)                                                                                                            \
     X(hv1_minimal, "hv1-minimal")                                                                                              \
-    X(hv1_full, "hv1-full") X(ws2008r2, "ws2008r2") X(ws2012, "ws2012") X(ws2012r2, "ws2012r2") X(ws2016, "ws2016")            \
-        X(ws2019, "ws2019")
+    X(hv1_full, "hv1-full")                                                                                                    \
+    X(ws2008r2, "ws2008r2")                                                                                                    \
+    X(ws2012, "ws2012")                                                                                                        \
+    X(ws2012r2, "ws2012r2")                                                                                                    \
+    X(ws2016, "ws2016")                                                                                                        \
+    X(ws2019, "ws2019")
 /* clang-format on */
 
 #define EMBED(id, name)                                                                                                        \
