@@ -69,6 +69,7 @@ enum action_kind {
     ACTION_DELETE_PORT,
     ACTION_DISCONNECT
 };
+enum { ACTION_KINDS = ACTION_DISCONNECT + 1 }; /* apart, so that a switch over all kinds stays complete */
 struct action {
     enum action_kind kind;
     const struct yaml_node *where;
