@@ -22,7 +22,8 @@ struct cpu_hooks {
     void *owner;
     /* A CPUID leaf the hypervisor owns or changes: `r` holds the processor's own answer. */
     void (*cpuid)(void *owner, struct vcpu *vp, uint32_t leaf, uint32_t subleaf, struct cpuid_result *r);
-    /* MSRs that cpu/ does not know; MSR_NOT_MINE and MSR_GP both raise #GP(0). */
+    /* MSRs that cpu/ does not know: MSR_NOT_MINE and MSR_GP both raise #GP(0). And a few that it knows but that hypervisors
+     * show in a way of their own (msr.h, hook_first): MSR_NOT_MINE leaves those to the processor. */
     enum msr_outcome (*rdmsr)(void *owner, struct vcpu *vp, uint32_t msr, uint64_t *value);
     enum msr_outcome (*wrmsr)(void *owner, struct vcpu *vp, uint32_t msr, uint64_t value);
     /* VMCALL or VMMCALL. Returns a vector to raise (VEC_UD, VEC_GP) or -1 when done; it reads and writes registers through

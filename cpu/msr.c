@@ -74,11 +74,11 @@ static uint64_t read_efer(struct vcpu *v)
     return v->s.efer;
 }
 
-/* Bits 0 (fast strings), 11 and 12 (no BTS, no PEBS), 18 (MONITOR: as the model has it). As a hypervisor shows it: nothing can
- * be switched, and writes are taken without effect. */
+/* Bits 0 (fast strings), 11 and 12 (no BTS, no PEBS: read-only), 18 (MONITOR: as the model has it, read-only here). */
 #define MISC_ENABLE_FAST_STRINGS (1ULL << 0)
 #define MISC_ENABLE_MONITOR (1ULL << 18)
 #define MISC_ENABLE_RESET (MISC_ENABLE_FAST_STRINGS | 1ULL << 11 | 1ULL << 12)
+#define MISC_ENABLE_RESERVED (~(MISC_ENABLE_RESET | MISC_ENABLE_MONITOR))
 
 /* What Linux reads before it trusts the TSC, and what LFENCE does here. */
 #define HWCR_TSC_FREQ_SEL (1ULL << 24)
@@ -89,10 +89,10 @@ static uint64_t read_misc_enable(struct vcpu *v)
     return v->s.misc_enable | (vp_has(v, FEAT_MONITOR) ? MISC_ENABLE_MONITOR : 0);
 }
 
-/* Intel: the revision of the microcode in the upper half; no later one is to be had. */
-static uint64_t read_bios_sign_id(struct vcpu *v)
+static enum msr_outcome write_misc_enable(struct vcpu *v, uint64_t value)
 {
-    return vp_is_amd(v) ? 0 : 0x8fffffffULL << 32;
+    v->s.misc_enable = (v->s.misc_enable & ~MISC_ENABLE_FAST_STRINGS) | (value & MISC_ENABLE_FAST_STRINGS);
+    return MSR_OK;
 }
 
 /* IA32_PRED_CMD bit 0: there is no prediction to forget. */
@@ -118,6 +118,7 @@ static enum msr_outcome write_prediction(struct vcpu *v, uint64_t value)
 #define IN(field) offsetof(struct vp_state, field), NULL, NULL
 #define BY(read, write) MSR_NO_FIELD, read, write
 #define NOWHERE MSR_NO_FIELD, NULL, NULL
+#define HOOK_FIRST true
 /* SDM 3A §11.11.2.2, §11.11.2.3. Bits 63:MAXPHYADDR of base and mask depend on the model: mtrr_is_legal(). */
 #define MTRR_PAIR(n)                                                                                                           \
     {0x200 + 2 * n, "IA32_MTRR_PHYSBASE" #n, "SDM 3A §11.11.2", FEAT_MTRR, ALL, RW, 0, 0xf00, ANY, IN(mtrr_base[n])},          \
@@ -135,23 +136,21 @@ enum { MTRR_DEF_TYPE_INDEX = 0x2ff };
 const struct msr_row msr_rows[] = {
     /* index     name                       section            with, vendor, access, reset, reserved bits, rule, where */
     {0x00000010, "IA32_TIME_STAMP_COUNTER", "SDM 3B §17.17",   FEAT_TSC, ALL, RW, 0, 0, ANY, BY(read_tsc, write_tsc)},
-    {0x00000017, "IA32_PLATFORM_ID",        "SDM 4 §2.1",      ALWAYS, INTEL, FIXED, 0, 0, ANY, NOWHERE},
+    {0x00000017, "IA32_PLATFORM_ID",        "SDM 4 §2.1",      ALWAYS, INTEL, RO, 0, 0, ANY, NOWHERE, HOOK_FIRST},
     {0x0000001b, "IA32_APIC_BASE",          "SDM 3A §10.4.4",  FEAT_APIC, ALL, RW, 0, 0, ANY, BY(read_base, write_base)},
     {0x0000003b, "IA32_TSC_ADJUST", "SDM 3B §17.17.3", FEAT_TSC_ADJUST, ALL, RW, 0, 0, ANY, BY(read_adjust, write_adjust)},
     {0x00000048, "IA32_SPEC_CTRL",          "SDM 4 §2.1",      FEAT_SPEC_CTRL, INTEL, RW, 0, ~0x3ULL, ANY, IN(spec_ctrl)},
     {0x00000049, "IA32_PRED_CMD", "SDM 4 §2.1", FEAT_SPEC_CTRL, INTEL, WO, 0, ~0x1ULL, ANY, BY(NULL, write_prediction)},
-    {0x00000079, "IA32_BIOS_UPDT_TRIG",     "SDM 3A §9.11.6",  ALWAYS, INTEL, FIXED, 0, 0, ANY, NOWHERE},
-    {0x0000008b, "IA32_BIOS_SIGN_ID", "SDM 3A §9.11.7.1", ALWAYS, ALL, FIXED, 0, 0, ANY, BY(read_bios_sign_id, NULL)},
+    {0x0000008b, "IA32_BIOS_SIGN_ID",       "SDM 3A §9.11.7.1", ALWAYS, ALL, FIXED, 0, 0, ANY, NOWHERE, HOOK_FIRST},
     {0x000000fe, "IA32_MTRRCAP",            "SDM 3A §11.11.1", FEAT_MTRR, ALL, RO, 0x508, 0, ANY, NOWHERE},
     {0x0000010a, "IA32_ARCH_CAPABILITIES", "SDM 4 §2.1", FEAT_ARCH_CAPABILITIES, INTEL, RO, ARCH_CAPABILITIES, 0, ANY, NOWHERE},
     {0x00000174, "IA32_SYSENTER_CS",        "SDM 3A §5.8.7",   FEAT_SEP, ALL, RW, 0, 0, NARROW, IN(sysenter_cs)},
     {0x00000175, "IA32_SYSENTER_ESP",       "SDM 3A §5.8.7",   FEAT_SEP, ALL, RW, 0, 0, MSR_ENTRY, IN(sysenter_esp)},
     {0x00000176, "IA32_SYSENTER_EIP",       "SDM 3A §5.8.7",   FEAT_SEP, ALL, RW, 0, 0, MSR_ENTRY, IN(sysenter_eip)},
-    {0x00000179, "IA32_MCG_CAP",            "SDM 3B §15.3.1.1", FEAT_MCA, ALL, FIXED, 0, 0, ANY, NOWHERE},
+    {0x00000179, "IA32_MCG_CAP",            "SDM 3B §15.3.1.1", FEAT_MCA, ALL, RO, 0, 0, ANY, NOWHERE, HOOK_FIRST},
     {0x0000017a, "IA32_MCG_STATUS",         "SDM 3B §15.3.1.2", FEAT_MCA, ALL, FIXED, 0, 0, ANY, NOWHERE},
-    {0x000001a0, "IA32_MISC_ENABLE",        "SDM 4 §2.1",      ALWAYS, INTEL, FIXED, MISC_ENABLE_RESET, 0, ANY,
-     offsetof(struct vp_state, misc_enable), read_misc_enable, NULL},
-    {0x000001d9, "IA32_DEBUGCTL",           "SDM 3B §17.4.1",  ALWAYS, ALL, FIXED, 0, 0, ANY, NOWHERE},
+    {0x000001a0, "IA32_MISC_ENABLE",        "SDM 4 §2.1",      ALWAYS, INTEL, RW, MISC_ENABLE_RESET, MISC_ENABLE_RESERVED, ANY,
+     offsetof(struct vp_state, misc_enable), read_misc_enable, write_misc_enable, HOOK_FIRST},
     MTRR_PAIR(0), MTRR_PAIR(1), MTRR_PAIR(2), MTRR_PAIR(3), MTRR_PAIR(4), MTRR_PAIR(5), MTRR_PAIR(6), MTRR_PAIR(7),
     MTRR_FIX(0x250, 0), MTRR_FIX(0x258, 1), MTRR_FIX(0x259, 2), MTRR_FIX(0x268, 3), MTRR_FIX(0x269, 4), MTRR_FIX(0x26a, 5),
     MTRR_FIX(0x26b, 6), MTRR_FIX(0x26c, 7), MTRR_FIX(0x26d, 8), MTRR_FIX(0x26e, 9), MTRR_FIX(0x26f, 10),
@@ -323,7 +322,13 @@ static enum msr_outcome find_and_read(struct vcpu *v, uint32_t msr, uint64_t *va
         return lapic_rdmsr(v, msr, value);
     }
     const struct msr_row *row = find_row(v, msr);
-    return row ? row_read(v, row, value) : hook_read(v, msr, value);
+    if (row == NULL || row->hook_first) {
+        enum msr_outcome outcome = hook_read(v, msr, value);
+        if (outcome != MSR_NOT_MINE || row == NULL) {
+            return outcome;
+        }
+    }
+    return row_read(v, row, value);
 }
 
 static enum msr_outcome find_and_write(struct vcpu *v, uint32_t msr, uint64_t value)
@@ -337,7 +342,13 @@ static enum msr_outcome find_and_write(struct vcpu *v, uint32_t msr, uint64_t va
         return lapic_wrmsr(v, msr, value);
     }
     const struct msr_row *row = find_row(v, msr);
-    return row ? row_write(v, row, value) : hook_write(v, msr, value);
+    if (row == NULL || row->hook_first) {
+        enum msr_outcome outcome = hook_write(v, msr, value);
+        if (outcome != MSR_NOT_MINE || row == NULL) {
+            return outcome;
+        }
+    }
+    return row_write(v, row, value);
 }
 
 /* The bases that operating systems touch at every switch go around the search; every model with these MSRs is a 64-bit one. */

@@ -34,6 +34,7 @@ struct msr_row {
     /* For the exceptions: in place of the field. */
     uint64_t (*read)(struct vcpu *v);
     enum msr_outcome (*write)(struct vcpu *v, uint64_t value);
+    bool hook_first; /* a hypervisor may show its guests something else: its hooks are asked before the row */
 };
 extern const struct msr_row msr_rows[];
 extern const size_t msr_row_count;

@@ -151,7 +151,7 @@ enum msr_outcome hv_rdmsr(void *partition, struct vcpu *vcpu, uint32_t msr, uint
     struct partition *p = partition;
     const struct msr_row *row = msr_row_find(msr);
     if (row == NULL) {
-        return MSR_NOT_MINE;
+        return architectural_rdmsr(p, msr, value);
     }
     struct hv_vp *vp = hv_vp_of(p, vcpu);
     vp->account.msr_reads[row - hv_msr_rows]++;
@@ -170,7 +170,7 @@ enum msr_outcome hv_wrmsr(void *partition, struct vcpu *vcpu, uint32_t msr, uint
     struct partition *p = partition;
     const struct msr_row *row = msr_row_find(msr);
     if (row == NULL) {
-        return MSR_NOT_MINE;
+        return architectural_wrmsr(p, msr);
     }
     struct hv_vp *vp = hv_vp_of(p, vcpu);
     vp->account.msr_writes[row - hv_msr_rows]++;

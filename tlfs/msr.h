@@ -30,6 +30,10 @@ extern const size_t hv_msr_row_count;
 /* NULL: there is no such MSR. */
 const struct msr_row *msr_row_find(uint32_t msr);
 
+/* ---- msr_architectural.c: MSR_NOT_MINE leaves the MSR to the processor ---- */
+enum msr_outcome architectural_rdmsr(const struct partition *p, uint32_t msr, uint64_t *value);
+enum msr_outcome architectural_wrmsr(const struct partition *p, uint32_t msr);
+
 /* ---- the handlers, by file ---- */
 msr_read_fn read_zero;                                                  /* msr.c */
 msr_read_fn read_vp_index;                                              /* msr_identity.c */

@@ -1,4 +1,5 @@
 /* Synthetic MSRs, overlay pages, CPUID leaves. TLFS 6.0b §2-4, §7, §10.2.3, §12.4, §12.7. */
+#include "cpu/vcpu.h"
 #include "tests/unit/tlfs_fixture.h"
 #include "tlfs/msr.h"
 
@@ -747,4 +748,38 @@ Test(create, without_a_profile_no_register_is_there)
 {
     PARTITION(p, partition_of(NULL, 1, GHZ, VENDOR_AMD));
     cr_expect(p->hooks.cpuid == NULL && p->hooks.rdmsr == NULL && p->hooks.wrmsr == NULL && p->hooks.hypercall == NULL);
+}
+
+/* TLFS 5.0C appendices D and E: what a partition shows of an Intel processor's own registers; writes have no effect. */
+Test(msr_architectural, the_hypervisor_answers_for_some_of_the_processors_own)
+{
+    struct partition *p = partition_of("ws2016", 1, GHZ, VENDOR_INTEL);
+    struct vcpu *v = p->vps[0].vcpu;
+    static const struct {
+        uint32_t msr;
+        uint64_t reads;
+    } rows[] = {{0x17, 0}, {0x79, 0}, {0x8b, 0x8fffffffULL << 32}, {0x1d9, 0}};
+    uint64_t value, before;
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        cr_expect_eq(msr_write(v, rows[i].msr, 0x1234), MSR_OK, "%x", rows[i].msr);
+        cr_expect(msr_read(v, rows[i].msr, &value) == MSR_OK && value == rows[i].reads, "%x", rows[i].msr);
+    }
+    cr_assert_eq(msr_read(v, 0x1a0, &before), MSR_OK);
+    cr_expect_eq(msr_write(v, 0x1a0, 1ULL << 34 | 1ULL << 22), MSR_OK);
+    cr_expect(msr_read(v, 0x1a0, &value) == MSR_OK && value == before);
+    cr_expect_eq(msr_read(v, 0x179, &value), MSR_GP, "no machine-check architecture, no register");
+    partition_destroy(p);
+}
+
+/* SDM 4: on a processor without a hypervisor they are what they are. */
+Test(msr_architectural, a_bare_processor_answers_for_itself)
+{
+    struct partition *p = partition_of(NULL, 1, GHZ, VENDOR_INTEL);
+    struct vcpu *v = p->vps[0].vcpu;
+    uint64_t value;
+    cr_expect_eq(msr_write(v, 0x17, 0), MSR_GP, "IA32_PLATFORM_ID is read-only");
+    cr_expect_eq(msr_write(v, 0x1a0, 1ULL << 34), MSR_GP);
+    cr_expect_eq(msr_read(v, 0x1d9, &value), MSR_GP);
+    cr_expect(msr_read(v, 0x8b, &value) == MSR_OK && value == 0);
+    partition_destroy(p);
 }
