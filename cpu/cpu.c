@@ -362,7 +362,7 @@ static void visit_vp(struct state *st, struct vp_state *s)
 
 static void vp_state_section(struct state *st, struct vcpu *v)
 {
-    state_section(st, "vp", 1);
+    state_section(st, "vp", 2);
     struct vp_state s;
     vp_get_state(v, &s);
     visit_vp(st, &s);
@@ -388,7 +388,7 @@ static void vp_state_section(struct state *st, struct vcpu *v)
 
 void cpu_state(struct state *st, struct cpu *c)
 {
-    state_section(st, "cpu", 1);
+    state_section(st, "cpu", 2);
     state_u64(st, &c->prng.state);
     state_u64_in(st, &c->tsc.hz, CLOCK_HZ_MIN, CLOCK_HZ_MAX, "the TSC's rate");
     state_u64_in(st, &c->tsc.base_cycle, 0, clock_now(&c->machine->clock), "the cycle of the TSC's last change");

@@ -238,7 +238,7 @@ static void registers_check(struct state *s, const struct partition *p)
 void partition_state(struct state *s, struct partition *p)
 {
     cpu_state(s, p->cpu);
-    state_section(s, "partition", 1);
+    state_section(s, "partition", 2);
     uint32_t vps = p->vp_count;
     uint64_t turn = p->turn_cycles;
     state_u32_in(s, &vps, p->vp_count, p->vp_count, "number of VPs");
