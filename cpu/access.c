@@ -135,14 +135,14 @@ static uint64_t place_read_io(struct vcpu *v, const struct place *p, unsigned by
     } else {
         value = mmio_read(v->machine->memory, gpa(p->gpa), bytes);
     }
-    TRACE(v->machine->trace, mmio_read, v->index, p->gpa, bytes, value);
+    TRACE(v->trace, mmio_read, v->index, p->gpa, bytes, value);
     return value;
 }
 
 static void place_write_io(struct vcpu *v, const struct place *p, unsigned bytes, uint64_t value)
 {
     io_begin(v, p->lapic);
-    TRACE(v->machine->trace, mmio_write, v->index, p->gpa, bytes, value);
+    TRACE(v->trace, mmio_write, v->index, p->gpa, bytes, value);
     if (p->lapic) {
         unsigned offset = (unsigned)(p->gpa & PAGE_OFFSET_MASK);
         if ((offset & 15) == 0 && bytes == 4) {

@@ -69,7 +69,7 @@ static void write_cr0(struct vcpu *v, uint64_t value)
     } else if (!(value & CR0_PG)) {
         v->s.efer &= ~EFER_LMA;
     }
-    TRACE(v->machine->trace, cr_write, v->index, 0, value);
+    TRACE(v->trace, cr_write, v->index, 0, value);
     if (changed & (CR0_PG | CR0_WP | CR0_PE)) {
         mmu_paging_changed(v, old, v->s.cr4);
     }
@@ -93,7 +93,7 @@ static void write_cr3(struct vcpu *v, uint64_t value)
         mmu_load_pdptes(v, value);
     }
     v->s.cr3 = value;
-    TRACE(v->machine->trace, cr3_write, v->index, value);
+    TRACE(v->trace, cr3_write, v->index, value);
     mmu_cr3_written(v, old, value, keep);
 }
 
@@ -137,7 +137,7 @@ static void write_cr4(struct vcpu *v, uint64_t value)
         mmu_load_pdptes(v, v->s.cr3);
     }
     v->s.cr4 = value;
-    TRACE(v->machine->trace, cr_write, v->index, 4, value);
+    TRACE(v->trace, cr_write, v->index, 4, value);
     if (changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_LA57)) {
         mmu_paging_changed(v, v->s.cr0, old);
     }
@@ -163,7 +163,7 @@ void control_write(struct vcpu *v, unsigned cr, uint64_t value)
         if (value > 15) {
             vp_gp0(v);
         }
-        TRACE(v->machine->trace, cr_write, v->index, 8, value);
+        TRACE(v->trace, cr_write, v->index, 8, value);
         lapic_set_cr8(v, value);
         return;
     default:
@@ -189,7 +189,7 @@ enum msr_outcome control_write_efer(struct vcpu *v, uint64_t value)
     }
     value = (value & ~EFER_LMA) | (old & EFER_LMA); /* LMA shows a state; writes to it are ignored */
     v->s.efer = value;
-    TRACE(v->machine->trace, cr_write, v->index, 25, value);
+    TRACE(v->trace, cr_write, v->index, 25, value);
     if ((old ^ value) & EFER_NXE) {
         mmu_paging_changed(v, v->s.cr0, v->s.cr4);
     }
@@ -231,6 +231,6 @@ void control_xsetbv(struct vcpu *v, uint32_t index, uint64_t value)
         vp_gp0(v);
     }
     v->s.xcr0 = value;
-    TRACE(v->machine->trace, cr_write, v->index, 24, value);
+    TRACE(v->trace, cr_write, v->index, 24, value);
     vp_derive(v);
 }

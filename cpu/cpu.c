@@ -28,6 +28,7 @@ static struct vcpu *create_vp(struct cpu *c, unsigned index)
     v->two_pages = 2 * PAGE_BYTES;
     v->cpu = c;
     v->machine = c->machine;
+    v->trace = c->machine->trace;
     v->index = index;
     v->tlb_mask = tlb_size(&c->config) - 1;
     v->space = &v->spaces[0];

@@ -279,8 +279,8 @@ static void charge(struct vcpu *v, enum vp_exit reason)
 
 void vp_triple_fault(struct vcpu *v)
 {
-    TRACE(v->machine->trace, triple_fault, v->index, v->s.rip);
-    TRACE(v->machine->trace, activity, v->index, VP_SHUTDOWN);
+    TRACE(v->trace, triple_fault, v->index, v->s.rip);
+    TRACE(v->trace, activity, v->index, VP_SHUTDOWN);
     v->s.activity = VP_SHUTDOWN;
     v->attention = true;
     if (v->cpu->hooks.activity != NULL) {
@@ -343,7 +343,7 @@ static bool try_exception(struct vcpu *v, const struct fault *f)
         return false;
     }
     struct event e = {.f = *f, .kind = EVENT_EXCEPTION, .rip = v->s.rip, .flags = flags_of_exception(v, f->vector)};
-    TRACE(v->machine->trace, exception, v->index, f->vector, f->error, v->s.rip, v->s.cr2);
+    TRACE(v->trace, exception, v->index, f->vector, f->error, v->s.rip, v->s.cr2);
     if (!vp_protected(v)) {
         e.f.has_error = false; /* real mode pushes no error codes (3A §20.1.4) */
     }
@@ -411,14 +411,14 @@ static void external(struct vcpu *v, uint8_t vector)
 
 void exception_external(struct vcpu *v, uint8_t vector)
 {
-    TRACE(v->machine->trace, interrupt, v->index, vector, v->s.rip);
+    TRACE(v->trace, interrupt, v->index, vector, v->s.rip);
     external(v, vector);
 }
 
 /* 3A §6.7.1: further NMIs wait until the next IRET. */
 void exception_nmi(struct vcpu *v)
 {
-    TRACE(v->machine->trace, nmi, v->index, v->s.rip);
+    TRACE(v->trace, nmi, v->index, v->s.rip);
     v->s.nmi_blocked = true;
     external(v, VEC_NMI);
 }
@@ -428,7 +428,7 @@ void exception_nmi(struct vcpu *v)
 static void software(struct vcpu *v, uint8_t vector, uint64_t next_rip, enum event_kind kind)
 {
     struct event e = {.f = {.vector = vector}, .kind = kind, .rip = next_rip, .flags = vp_rflags(v)};
-    TRACE(v->machine->trace, software_interrupt, v->index, vector, v->s.rip);
+    TRACE(v->trace, software_interrupt, v->index, vector, v->s.rip);
     deliver(v, &e);
     v->no_step_trap = true; /* TF was cleared on the way: 3A §17.3.1.4 */
     charge(v, EXIT_EXCEPTION);
@@ -512,5 +512,5 @@ void vp_init_reset(struct vcpu *v, bool power_on)
     mmu_paging_changed(v, CR0_PG, 0);
     vp_derive(v);
     vp_attention(v);
-    TRACE(v->machine->trace, activity, v->index, s->activity);
+    TRACE(v->trace, activity, v->index, s->activity);
 }

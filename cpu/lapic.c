@@ -188,7 +188,7 @@ static void set_icr(struct vcpu *v, uint32_t low, uint32_t destination)
 static void register_write(struct vcpu *v, unsigned reg, uint32_t value)
 {
     struct lapic *l = &v->lapic;
-    TRACE(v->machine->trace, apic_write, v->index, (uint64_t)reg << 4, value);
+    TRACE(v->trace, apic_write, v->index, (uint64_t)reg << 4, value);
     switch (reg) {
     case REG_TPR:
         set_tpr(v, value);

@@ -141,7 +141,7 @@ unsigned cpu_interrupt_message(struct cpu *c, uint32_t destination, bool logical
  * |  destination   |       | short |   | trig|lev|     |log | mode |vector|    SDM 3A figure 10-12 */
 void lapic_send_ipi(struct vcpu *v, uint64_t icr)
 {
-    TRACE(v->machine->trace, ipi, v->index, icr);
+    TRACE(v->trace, ipi, v->index, icr);
     enum shorthand { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS } shorthand = icr >> 18 & 3;
     struct message m = {.destination = (uint32_t)(icr >> 32),
                         .logical = icr >> 11 & 1,

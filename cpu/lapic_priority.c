@@ -96,7 +96,7 @@ static void interrupt_ends(struct vcpu *v, uint8_t vector)
 {
     const struct cpu_hooks *h = &v->cpu->hooks;
     put_vector(v->lapic.isr, vector, false);
-    TRACE(v->machine->trace, eoi, v->index, vector);
+    TRACE(v->trace, eoi, v->index, vector);
     if (has_vector(v->lapic.tmr, vector) && h->eoi) {
         h->eoi(h->owner, vector);
     }

@@ -18,7 +18,7 @@ bool vp_switch_space(struct vcpu *v, uint64_t cr3)
         return false;
     }
     v->s.cr3 = cr3;
-    TRACE(v->machine->trace, cr3_write, v->index, cr3);
+    TRACE(v->trace, cr3_write, v->index, cr3);
     mmu_flush(v);
     return true;
 }

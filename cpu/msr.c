@@ -376,10 +376,10 @@ enum msr_outcome msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
         outcome = find_and_read(v, msr, value);
     }
     if (UNLIKELY(outcome != MSR_OK)) {
-        TRACE(v->machine->trace, msr_refused, v->index, msr, 0, 0, v->s.rip);
+        TRACE(v->trace, msr_refused, v->index, msr, 0, 0, v->s.rip);
         return MSR_GP;
     }
-    TRACE(v->machine->trace, msr_read, v->index, msr, *value, v->s.rip);
+    TRACE(v->trace, msr_read, v->index, msr, *value, v->s.rip);
     return MSR_OK;
 }
 
@@ -396,9 +396,9 @@ enum msr_outcome msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
         outcome = find_and_write(v, msr, value);
     }
     if (UNLIKELY(outcome != MSR_OK)) {
-        TRACE(v->machine->trace, msr_refused, v->index, msr, 1, value, v->s.rip);
+        TRACE(v->trace, msr_refused, v->index, msr, 1, value, v->s.rip);
         return MSR_GP;
     }
-    TRACE(v->machine->trace, msr_write, v->index, msr, value, v->s.rip);
+    TRACE(v->trace, msr_write, v->index, msr, value, v->s.rip);
     return MSR_OK;
 }

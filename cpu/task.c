@@ -211,7 +211,7 @@ static void task_load_cr3(struct vcpu *v, uint64_t cr3)
     }
     uint64_t old = v->s.cr3;
     v->s.cr3 = cr3;
-    TRACE(v->machine->trace, cr3_write, v->index, cr3);
+    TRACE(v->trace, cr3_write, v->index, cr3);
     mmu_cr3_written(v, old, cr3, false);
 }
 
@@ -244,7 +244,7 @@ void task_switch(struct vcpu *v, uint16_t selector, enum task_switch_cause cause
         flags &= ~RFLAGS_NT;
     }
 
-    TRACE(v->machine->trace, task_switch, v->index, selector);
+    TRACE(v->trace, task_switch, v->index, selector);
     vp_charge(v, EXIT_TASK_SWITCH, v->cpu->cost->event[EXIT_TASK_SWITCH]);
     if (!nested) {
         set_busy(v, descriptor_linear(v, old_tr), false);

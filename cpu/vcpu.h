@@ -113,6 +113,7 @@ struct vcpu {
 
     struct cpu *cpu;
     struct machine *machine;
+    struct trace *trace; /* the machine's, one load nearer */
     unsigned index;
     struct lapic lapic;
     int lapic_timer_event;

@@ -49,7 +49,7 @@ uint32_t io_in(struct vcpu *v, uint16_t port, unsigned bytes)
 {
     vp_charge(v, EXIT_PORT, v->cpu->cost->event[EXIT_PORT]);
     uint32_t value = ports_in(v->machine->ports, port, bytes);
-    TRACE(v->machine->trace, port_in, v->index, port, bytes, value);
+    TRACE(v->trace, port_in, v->index, port, bytes, value);
     note_breakpoint(v, port, bytes);
     return value;
 }
@@ -58,7 +58,7 @@ void io_out(struct vcpu *v, uint16_t port, unsigned bytes, uint32_t value)
 {
     vp_charge(v, EXIT_PORT, v->cpu->cost->event[EXIT_PORT]);
     value &= bytes == 4 ? UINT32_MAX : (1u << (8 * bytes)) - 1;
-    TRACE(v->machine->trace, port_out, v->index, port, bytes, value);
+    TRACE(v->trace, port_out, v->index, port, bytes, value);
     ports_out(v->machine->ports, port, bytes, value);
     note_breakpoint(v, port, bytes);
 }

@@ -247,7 +247,7 @@ static HANDLER(cpuid)
     if (c->hooks.cpuid != NULL) {
         c->hooks.cpuid(c->hooks.owner, v, leaf, subleaf, &r);
     }
-    TRACE(v->machine->trace, cpuid, v->index, leaf, subleaf, r.eax, r.ebx, r.ecx, r.edx);
+    TRACE(v->trace, cpuid, v->index, leaf, subleaf, r.eax, r.ebx, r.ecx, r.edx);
     v->s.gpr[RAX] = r.eax;
     v->s.gpr[RBX] = r.ebx;
     v->s.gpr[RCX] = r.ecx;
@@ -407,7 +407,7 @@ static HANDLER(hlt)
 {
     vp_begin_system(v, u);
     require_cpl0(v);
-    TRACE(v->machine->trace, halt, v->index, v->s.rip);
+    TRACE(v->trace, halt, v->index, v->s.rip);
     vp_charge(v, EXIT_HALT, v->cpu->cost->event[EXIT_HALT]);
     v->s.activity = VP_HALTED;
     vp_attention(v); /* something that wakes it may already be there */
@@ -461,7 +461,7 @@ static HANDLER(mwait)
         vp_gp0(v);
     }
     if (v->s.monitor_armed) { /* else SDM 2B MWAIT: a NOP */
-        TRACE(v->machine->trace, halt, v->index, v->s.rip);
+        TRACE(v->trace, halt, v->index, v->s.rip);
         v->s.monitor_armed = false;
         v->yielded = true;
     }
@@ -477,7 +477,7 @@ static void hypercall(struct vcpu *v, const struct uop *u, bool is_vmcall)
     if (c->hooks.hypercall == NULL) {
         vp_ud(v);
     }
-    TRACE(v->machine->trace, hypercall_trap, v->index, is_vmcall, v->s.gpr[RCX], v->s.gpr[RDX], v->s.gpr[R8], v->s.rip);
+    TRACE(v->trace, hypercall_trap, v->index, is_vmcall, v->s.gpr[RCX], v->s.gpr[RDX], v->s.gpr[R8], v->s.rip);
     vp_charge(v, EXIT_HYPERCALL, c->cost->event[EXIT_HYPERCALL]);
     uint64_t rip = v->s.rip; /* the hook sees, and may change, where the VP goes on */
     v->s.rip = uop_next_rip(v, u);
