@@ -3,7 +3,8 @@
  * as it is. In every other build it is nothing.
  *
  * The environment's ORRERY_MUTANT names one mutant. `list` prints all that the tables alone give, and ends the program;
- * `record:FILE` appends a line "call:status" for each answer, from which status mutants follow; unset or empty: none.
+ * `record:FILE` appends a line for each access: msr:INDEX, cpuid:LEAF, hypercall:CODE:STATUS, from which status mutants follow;
+ * unset or empty: none.
  *
  * msr:400000b0:FAULT
  *     deny-read, deny-write        a readable (writable) MSR raises #GP

@@ -7,19 +7,30 @@
 #     fails CLAUSE-GLOB...
 hand_tree=$house/build/mutants/hand
 
-hand_count() {
-    grep -c '^mutant ' "$here/hand.txt"
+# The tree as it is, into $hand_tree. Only files that differ are touched, so that what a broken-off run left is built again.
+hand_copy() {
+    local file
+    (cd "$house" && git ls-files | grep -v '^tests/') | while read -r file; do
+        cmp -s "$house/$file" "$hand_tree/$file" || {
+            mkdir -p "$(dirname "$hand_tree/$file")"
+            cp "$house/$file" "$hand_tree/$file"
+        }
+    done
 }
 
-hand_mutants() {
-    local name
-    mkdir -p "$hand_tree"
-    (cd "$house" && git ls-files -z | grep -zv '^tests/' | tar --null -T - -cf -) | tar -xf - -C "$hand_tree"
+hand_mutants() { # prints the names of those it ran
+    local name names=()
+    for name in $(sed -n 's/^mutant //p' "$here/hand.txt"); do
+        # shellcheck disable=SC2254
+        case hand:$name in $only) names+=("$name") ;; esac
+    done
+    [ ${#names[@]} -gt 0 ] || return 0
+    hand_copy
     cmake -G Ninja -S "$hand_tree" -B "$hand_tree/build" -DCMAKE_BUILD_TYPE=Release -DORRERY_TESTS=OFF >"$out/hand.log"
     cmake --build "$hand_tree/build" >>"$out/hand.log"
-    sed -n 's/^mutant //p' "$here/hand.txt" | while read -r name; do
-        # shellcheck disable=SC2254
-        case hand:$name in $only) hand_mutant "$name" ;; esac
+    for name in "${names[@]}"; do
+        hand_mutant "$name"
+        say "hand:$name"
     done
 }
 
@@ -38,11 +49,11 @@ hand_mutant() { # NAME
         bare == find { printf "%s", put; found++; next }
         { print }
         END { exit found != 1 }' "$house/$file" >"$hand_tree/$file" || give_up "hand.txt: $name: its line does not stand once in $file"
-    if cmake --build "$hand_tree/build" --target orrery >"$out/hand.log" 2>&1; then
-        passing "$hand_tree/build/orrery" "$out/hand_${name//[^a-z0-9-]/_}" && judge "hand:$name"
+    cmake --build "$hand_tree/build" --target orrery >"$out/hand.log" 2>&1 || { cat "$out/hand.log" >&2 && give_up "hand.txt: $name does not compile"; }
+    if passing "$out/hand.passes" "$hand_tree/build/orrery" --jobs "$jobs"; then
+        lost "hand:$name" "$out/sound/whole" "$out/hand.passes" >"$out/lost/hand_$name"
     else
-        cat "$out/hand.log" >&2
-        give_up "hand.txt: $name does not compile"
+        say "hand:$name *" >"$out/lost/hand_$name"
     fi
     cp "$house/$file" "$hand_tree/$file"
 }

@@ -165,9 +165,18 @@ static bool choose(const char *name)
 
 /* ---- the faults ---- */
 
+static void record(const char *format, uint32_t index, uint32_t detail)
+{
+    if (chosen.kind == RECORD) {
+        fprintf(chosen.record, format, index, detail);
+        fflush(chosen.record);
+    }
+}
+
 static enum msr_outcome mutant_rdmsr(void *owner, struct vcpu *vp, uint32_t msr, uint64_t *value)
 {
     struct partition *p = owner;
+    record("msr:%08x\n", msr, 0);
     if (chosen.kind != MSR || chosen.index != msr) {
         return behind.rdmsr(owner, vp, msr, value);
     }
@@ -196,6 +205,7 @@ static uint64_t highest_bit(uint64_t mask)
 static enum msr_outcome mutant_wrmsr(void *owner, struct vcpu *vp, uint32_t msr, uint64_t value)
 {
     struct partition *p = owner;
+    record("msr:%08x\n", msr, 0);
     if (chosen.kind != MSR || chosen.index != msr) {
         return behind.wrmsr(owner, vp, msr, value);
     }
@@ -220,6 +230,7 @@ static enum msr_outcome mutant_wrmsr(void *owner, struct vcpu *vp, uint32_t msr,
 static void mutant_cpuid(void *owner, struct vcpu *vp, uint32_t leaf, uint32_t subleaf, struct cpuid_result *r)
 {
     behind.cpuid(owner, vp, leaf, subleaf, r);
+    record("cpuid:%08x\n", leaf, 0);
     if (chosen.kind == CPUID && chosen.index == leaf) {
         uint32_t *const words[4] = {&r->eax, &r->ebx, &r->ecx, &r->edx};
         uint32_t *word = words[chosen.word];
@@ -243,10 +254,7 @@ static int mutant_hypercall(void *owner, struct vcpu *vp, bool is_vmcall, bool *
     }
     uint64_t rax = vp_gpr(vp, RAX);
     hv_status_t status = (hv_status_t)rax, wanted = status;
-    if (chosen.kind == RECORD) {
-        fprintf(chosen.record, "%04x:%04x\n", code, status);
-        fflush(chosen.record);
-    }
+    record("hypercall:%04x:%04x\n", code, status);
     if (chosen.kind < HYPERCALL_STATUS || code != chosen.index) {
         return vector;
     }
