@@ -40,3 +40,10 @@ boots_twice() {
     same cloud-first cloud-second
     measure cloud-second
 }
+
+# threads RESULT OPTION...: a thread on each VP, whose translations are flushed by hypercall
+threads() {
+    gcc -O2 -static -nostdlib -ffreestanding -fno-stack-protector -fno-pic -no-pie -Wall -Wextra -o "$results/threads" scenarios/linux/threads.c
+    scenarios/linux/build-initramfs --alone "$results/threads" "$results/threads.cpio"
+    boot "$1" release threads cloud --set INITRD="$results/threads.cpio" "${@:2}"
+}

@@ -92,9 +92,20 @@ prove_all() {
     proof conform.restored "every probe saved and restored at random cycles, in another build" \
         tests/determinism/probes --orrery build/release/orrery --other build/asan/orrery
     proof conform.lint "each rule of the linter is broken by one guest and kept by another" labelled conformance.lint
-    for vps in 1 2 4 9; do
-        proof guest.hypercalls.$vps "cloud kernel, $vps VPs, by hypercalls" \
+    proof conform.hostile "a hundred thousand random MSR writes, overlays and hypercalls each, under ASan and UBSan" \
+        tests/guests/hostile build/asan/orrery build/asan/probes 100000 1
+    for vps in 2 4 9; do
+        proof guest.hypercalls.cloud.$vps "cloud kernel, $vps VPs, by hypercalls" \
             boot "smp-$vps" release smp cloud --set VPS=$vps --set PROFILE=ws2019
+    done
+    for vps in 2 4 9; do
+        proof guest.hypercalls.generic.$vps "generic kernel, $vps VPs, by hypercalls" \
+            boot "smp-generic-$vps" release smp generic --set VPS=$vps --set PROFILE=ws2019
+    done
+    proof guest.generic.9 "generic kernel with 9 VPs" boot generic-9 release generic generic --set VPS=9
+    for vps in 2 4 9; do
+        proof guest.threads.$vps "a thread on each of $vps VPs sees no translation that Linux has flushed by hypercall, where others stay" \
+            threads "threads-$vps" --set VPS=$vps --set TRANSLATION=stalest
     done
     proof guest.65 "cloud kernel with 65 VPs" boot cloud-65 release cloud cloud --set VPS=65 --set MEMORY="1 GiB"
     proof guest.adversary "cloud kernel under an adversarial but legal hypervisor" boot adversary release adversary cloud
