@@ -1,7 +1,7 @@
 /* A guest that wants to break its hypervisor: random MSR writes, hypercalls of random words and inputs, overlays on each other,
  * on MMIO and beyond RAM. It asks for nothing but a status or a fault, and that what it did not name stays as it is.
  *
- * Names no clause of a specification, so no suite lists it: tests/guests/hostile runs it, also under sanitizers.
+ * Its clauses are of no document, so no suite lists it: tests/guests/hostile runs it, also under sanitizers.
  *     seed=N rounds=N    what is drawn, and how often (default 1, 10000)
  * Left out, for it would end the guest and not the hypervisor: reset, crash, INIT and SIPI, an address space or registers of
  * its own that it cannot live with, output over its own pages, and a sleep that nobody ends.
@@ -179,7 +179,7 @@ static void overlays_off(void)
     wrmsr_try(HV_X64_MSR_GUEST_OS_ID, 0);
 }
 
-TEST(any_msr_takes_any_value_or_refuses_it, "hostile.msr-writes")
+TEST(any_msr_takes_any_value_or_refuses_it, "kit.hostile.msr-writes")
 {
     NEEDS_THAT(hv_present(), "there is no hypervisor to be hostile to");
     fill();
@@ -200,7 +200,7 @@ TEST(any_msr_takes_any_value_or_refuses_it, "hostile.msr-writes")
 }
 
 /* Each on any page, so that they cover each other in any order, and each off at some time. */
-TEST(overlays_come_and_go_anywhere, "hostile.overlays")
+TEST(overlays_come_and_go_anywhere, "kit.hostile.overlays")
 {
     NEEDS_THAT(hv_present(), "there is no hypervisor to be hostile to");
     fill();
@@ -336,7 +336,7 @@ static bool call_one(void)
     return true;
 }
 
-TEST(any_call_has_a_status, "hostile.hypercalls")
+TEST(any_call_has_a_status, "kit.hostile.hypercalls")
 {
     NEEDS_THAT(hv_present(), "there is no hypervisor to be hostile to");
     REQUIRE(hv_enable());
