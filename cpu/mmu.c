@@ -104,11 +104,36 @@ static bool watched_page(const struct vcpu *v, uint64_t linear)
     return false;
 }
 
+static bool io_known(const struct io_translation *io, uint64_t linear, enum access access, enum tlb_kind kind)
+{
+    return io->linear_page == (linear & ~PAGE_OFFSET_MASK) && io->kind == kind && (access == ACCESS_READ || io->written);
+}
+
+/* MMIO comes in twos: the instruction that finds it runs again, alone (access.h). */
+static void io_remember(struct vcpu *v, const struct walk *w, const struct place *p, uint64_t linear, enum access access,
+                        enum tlb_kind kind)
+{
+    if (v->cpu->config.policy != TRANSLATE_FRESH) {
+        return; /* mmu_stale.c answers */
+    }
+    remember_tables(v, w, linear, false);
+    v->space->io = (struct io_translation){.linear_page = linear & ~PAGE_OFFSET_MASK,
+                                           .gpa_page = p->gpa & ~PAGE_OFFSET_MASK,
+                                           .leaf_gpa = leaf_of(w),
+                                           .kind = kind,
+                                           .written = access == ACCESS_WRITE,
+                                           .lapic = p->lapic};
+}
+
 /* Where an access within one page goes. Leaves the translation in the TLB when that may serve later accesses. */
 struct place mmu_place(struct vcpu *v, uint64_t linear, enum access access, enum tlb_kind kind)
 {
     if (v->mode != CODE_64 && !vp_long(v)) {
         linear = (uint32_t)linear;
+    }
+    const struct io_translation *io = &v->space->io;
+    if (io_known(io, linear, access, kind)) {
+        return (struct place){.gpa = io->gpa_page | (linear & PAGE_OFFSET_MASK), .frame = FRAME_NONE, .lapic = io->lapic};
     }
     struct walk w;
     translate(v, linear, access, kind, &w);
@@ -123,6 +148,7 @@ struct place mmu_place(struct vcpu *v, uint64_t linear, enum access access, enum
         p.lapic = true;
     }
     if (p.frame == FRAME_NONE) {
+        io_remember(v, &w, &p, linear, access, kind);
         return p;
     }
     uint8_t *host = memory_frame_host(m, p.frame);

@@ -32,6 +32,7 @@ static void flush_space(struct vcpu *v, struct address_space *a)
     for (unsigned i = 0; i < CODE_TLB_ENTRIES; i++) {
         a->code_tlb[i].linear_page = UINT64_MAX;
     }
+    a->io.linear_page = UINT64_MAX;
     a->key = SPACE_UNUSED;
 }
 
@@ -151,6 +152,11 @@ void tlb_drop_leaf(struct cpu *c, uint64_t leaf, bool code, uint64_t linear)
         struct vcpu *v = c->vps[n];
         for (unsigned k = 0; k < ADDRESS_SPACES * TLB_KINDS; k++) {
             drop_from_tlb(v, &v->spaces[k / TLB_KINDS].tlbs[k % TLB_KINDS], leaf, linear);
+        }
+        for (unsigned k = 0; k < ADDRESS_SPACES; k++) {
+            if (v->spaces[k].io.leaf_gpa == leaf) {
+                v->spaces[k].io.linear_page = UINT64_MAX;
+            }
         }
         if (!code) {
             continue;

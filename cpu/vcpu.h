@@ -53,6 +53,15 @@ struct code_tlb_entry {
     uint64_t leaf_gpa;
 };
 
+/* The page of MMIO or of the local APIC that was used last: no translation of it may be in a TLB, whose hits go to memory. */
+struct io_translation {
+    uint64_t linear_page; /* all ones when empty */
+    uint64_t gpa_page;
+    uint64_t leaf_gpa; /* as in struct tlb_entry */
+    enum tlb_kind kind;
+    bool written, lapic; /* written: a write was allowed, and D is set */
+};
+
 /* What is remembered of one CR3 value. Under the `fresh` policy translations stay exact while another CR3 is loaded, so a guest
  * that goes to and fro between a few address spaces finds them warm. */
 enum { ADDRESS_SPACES = 4 };
@@ -62,6 +71,7 @@ struct address_space {
     uint64_t jump_salt; /* its generation of the jump cache */
     struct tlb tlbs[TLB_KINDS];
     struct code_tlb_entry code_tlb[CODE_TLB_ENTRIES];
+    struct io_translation io;
 };
 #define SPACE_UNUSED UINT64_MAX
 

@@ -180,9 +180,62 @@ Test(fresh, every_change_is_seen_with_or_without_a_flush)
     flush_cases(TRANSLATE_FRESH, true);
 }
 
-/* ---- rights, accessed and dirty bits ---- */
-
 #define FOR_EACH_HOST(h) for (const struct host *h = hosts; h < hosts + ARRAY_COUNT(hosts); h++)
+enum { LAPIC_PAGE = 0xfee00000, LAPIC_VERSION_AT = 0x30, LAPIC_TPR_AT = 0x80 };
+
+/* The local APIC's page becomes memory and comes back, used before and after each change. */
+Test(fresh, a_page_of_registers_that_becomes_memory_is_memory)
+{
+    FOR_EACH_HOST(h)
+    {
+        GUEST g = flush_guest(TRANSLATE_FRESH, h, 1);
+        poke(&g, ENTRY_X, LAPIC_PAGE | 3, 8);
+        poke(&g, NEW + LAPIC_VERSION_AT, IN_NEW, 4);
+        g.s.gpr[R8] = LAPIC_PAGE | 3;
+        CODE(&g, CODE0, 0x8b, 0x43, 0x30, /* mov eax, [rbx+0x30] */
+             0x8b, 0x43, 0x30,            /* once more */
+             0x48, 0x89, 0x3e,            /* mov [rsi], rdi */
+             0x8b, 0x4b, 0x30,            /* mov ecx, [rbx+0x30] */
+             0x4c, 0x89, 0x06,            /* mov [rsi], r8 */
+             0x8b, 0x53, 0x30,            /* mov edx, [rbx+0x30] */
+             0xf4);
+        run_in_slices(&g, g.vp, h->slice);
+        EXPECT_HALT_AT(&g, CODE0 + 18);
+        cr_expect_eq(g.s.gpr[RAX] & 0xff, 0x14, "SDM 3A §10.4.8: version 14h");
+        cr_expect_eq(g.s.gpr[RCX], IN_NEW);
+        cr_expect_eq(g.s.gpr[RDX], g.s.gpr[RAX]);
+    }
+}
+
+/* A read does not allow the write after it: D is set by that write, and a page that is read-only by then refuses it. */
+Test(fresh, a_register_that_was_read_is_written_by_its_own_right)
+{
+    for (unsigned writable = 0; writable < 2; writable++) {
+        FOR_EACH_HOST(h)
+        {
+            GUEST g = flush_guest(TRANSLATE_FRESH, h, 1);
+            poke(&g, ENTRY_X, LAPIC_PAGE | (writable ? 3 : 1), 8);
+            g.s.cr0 |= CR0_WP;
+            g.s.gpr[RDX] = 0x20;
+            CODE(&g, CODE0, 0x8b, 0x83, 0x80, 0, 0, 0, /* mov eax, [rbx+0x80] */
+                 0x8b, 0x3e,                           /* mov edi, [rsi] */
+                 0x89, 0x93, 0x80, 0, 0, 0,            /* mov [rbx+0x80], edx */
+                 0xf4);
+            run_in_slices(&g, g.vp, h->slice);
+            cr_expect_eq(g.s.gpr[RDI] & 0x60, 0x20, "accessed, not dirty");
+            if (writable) {
+                EXPECT_HALT_AT(&g, CODE0 + 14);
+                cr_expect_eq(peek(&g, ENTRY_X, 4) & 0x60, 0x60, "dirty");
+                cr_expect_eq(lapic_read(g.vp, LAPIC_TPR_AT), 0x20);
+            } else {
+                EXPECT_EVENT(&g, VEC_PF, 3, CODE0 + 8);
+                cr_expect_eq(g.s.cr2, X + LAPIC_TPR_AT);
+            }
+        }
+    }
+}
+
+/* ---- rights, accessed and dirty bits ---- */
 
 /* §4.10.2.3: what is not present is never remembered: no flush is needed after it appears. */
 Test(stalest, a_page_that_appears_needs_no_flush)
