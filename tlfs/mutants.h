@@ -3,8 +3,8 @@
  * as it is. In every other build it is nothing.
  *
  * The environment's ORRERY_MUTANT names one mutant. `list` prints all that the tables alone give, and ends the program;
- * `record:FILE` appends a line for each access: msr:INDEX, cpuid:LEAF, hypercall:CODE:STATUS, from which status mutants follow;
- * unset or empty: none.
+ * `record:FILE` appends a line for each access by which a mutant would show: msr:INDEX:FAULT, cpuid:LEAF, hypercall:CODE:STATUS
+ * (from which status mutants follow); unset or empty: none.
  *
  * msr:400000b0:FAULT
  *     deny-read, deny-write        a readable (writable) MSR raises #GP
@@ -28,10 +28,15 @@
 
 #include "cpu/cpu.h"
 
-/* Replaces the hypervisor's hooks by ones that commit the chosen fault; once for each partition, at its creation. */
+/* Replaces the hypervisor's hooks by ones that commit the chosen fault; once for each partition, at its creation. At a reset
+ * nothing is written any more. */
 #ifdef ORRERY_MUTANTS
 void mutants_wrap(struct cpu_hooks *hooks);
+void mutants_reset(void);
 #else
+static inline void mutants_reset(void)
+{
+}
 static inline void mutants_wrap(struct cpu_hooks *hooks)
 {
     (void)hooks;

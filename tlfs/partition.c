@@ -192,6 +192,7 @@ void partition_reset(struct partition *p)
             unhalted_reset(&p->vps[i]);
         }
         hv_ports_reset(p);
+        mutants_reset();
     }
     turns_reset(p);
     p->pause_requested = false;

@@ -165,6 +165,11 @@ static bool choose(const char *name)
 
 /* ---- the faults ---- */
 
+static uint64_t highest_bit(uint64_t mask)
+{
+    return mask == 0 ? 0 : 1ULL << (63 - __builtin_clzll(mask));
+}
+
 static void record(const char *format, uint32_t index, uint32_t detail)
 {
     if (chosen.kind == RECORD) {
@@ -173,10 +178,59 @@ static void record(const char *format, uint32_t index, uint32_t detail)
     }
 }
 
+/* Which faults would have shown at this access of a sound hypervisor: only there need they be tried. */
+static void record_msr(const struct msr_row *row, enum msr_fault fault, bool shows)
+{
+    if (chosen.kind == RECORD && row != NULL && shows) {
+        fprintf(chosen.record, "msr:%08x:%s\n", row->index, msr_faults[fault]);
+        fflush(chosen.record);
+    }
+}
+
+static bool *has_written(const struct msr_row *row, const struct vcpu *vp)
+{
+    return &written[row->scope == SCOPE_VP ? vp_index(vp) : 0];
+}
+
+static enum msr_outcome recorded_rdmsr(void *owner, struct vcpu *vp, uint32_t msr, uint64_t *value)
+{
+    struct partition *p = owner;
+    const struct msr_row *row = row_of(msr);
+    enum msr_outcome outcome = behind.rdmsr(owner, vp, msr, value);
+    bool announced = row != NULL && profile_has(&p->profile, row->gate), ok = outcome == MSR_OK;
+    record_msr(row, DENY_READ, ok);
+    record_msr(row, ALLOW_READ, !ok && announced);
+    record_msr(row, UNGATED, !ok && !announced);
+    record_msr(row, RESET_VALUE, ok && row != NULL && !*has_written(row, vp));
+    record_msr(row, SHARED, vp_index(vp) != 0);
+    return outcome;
+}
+
+static enum msr_outcome recorded_wrmsr(void *owner, struct vcpu *vp, uint32_t msr, uint64_t value)
+{
+    struct partition *p = owner;
+    const struct msr_row *row = row_of(msr);
+    enum msr_outcome outcome = behind.wrmsr(owner, vp, msr, value);
+    bool announced = row != NULL && profile_has(&p->profile, row->gate), ok = outcome == MSR_OK;
+    record_msr(row, DENY_WRITE, ok);
+    record_msr(row, FORGET, ok);
+    record_msr(row, ALLOW_WRITE, !ok && announced);
+    record_msr(row, UNGATED, !ok && !announced);
+    record_msr(row, RESERVED_IGNORED, row != NULL && value & row->must_be_zero);
+    record_msr(row, RESERVED_MORE, row != NULL && value & highest_bit(~row->must_be_zero));
+    record_msr(row, SHARED, vp_index(vp) != 0);
+    if (row != NULL) {
+        *has_written(row, vp) |= ok;
+    }
+    return outcome;
+}
+
 static enum msr_outcome mutant_rdmsr(void *owner, struct vcpu *vp, uint32_t msr, uint64_t *value)
 {
     struct partition *p = owner;
-    record("msr:%08x\n", msr, 0);
+    if (chosen.kind == RECORD) {
+        return recorded_rdmsr(owner, vp, msr, value);
+    }
     if (chosen.kind != MSR || chosen.index != msr) {
         return behind.rdmsr(owner, vp, msr, value);
     }
@@ -191,21 +245,18 @@ static enum msr_outcome mutant_rdmsr(void *owner, struct vcpu *vp, uint32_t msr,
         *value = 0;
         return MSR_OK;
     }
-    if (outcome == MSR_OK && chosen.fault == RESET_VALUE && !written[row->scope == SCOPE_VP ? vp_index(vp) : 0]) {
+    if (outcome == MSR_OK && chosen.fault == RESET_VALUE && !*has_written(row, vp)) {
         *value ^= 0x1000;
     }
     return outcome;
 }
 
-static uint64_t highest_bit(uint64_t mask)
-{
-    return mask == 0 ? 0 : 1ULL << (63 - __builtin_clzll(mask));
-}
-
 static enum msr_outcome mutant_wrmsr(void *owner, struct vcpu *vp, uint32_t msr, uint64_t value)
 {
     struct partition *p = owner;
-    record("msr:%08x\n", msr, 0);
+    if (chosen.kind == RECORD) {
+        return recorded_wrmsr(owner, vp, msr, value);
+    }
     if (chosen.kind != MSR || chosen.index != msr) {
         return behind.wrmsr(owner, vp, msr, value);
     }
@@ -223,7 +274,7 @@ static enum msr_outcome mutant_wrmsr(void *owner, struct vcpu *vp, uint32_t msr,
     if (outcome == MSR_GP && ((chosen.fault == ALLOW_WRITE && announced) || (chosen.fault == UNGATED && !announced))) {
         return MSR_OK;
     }
-    written[row->scope == SCOPE_VP ? vp_index(vp) : 0] |= outcome == MSR_OK;
+    *has_written(row, vp) |= outcome == MSR_OK;
     return outcome;
 }
 
@@ -286,4 +337,9 @@ void mutants_wrap(struct cpu_hooks *hooks)
     hooks->wrmsr = mutant_wrmsr;
     hooks->cpuid = mutant_cpuid;
     hooks->hypercall = mutant_hypercall;
+}
+
+void mutants_reset(void)
+{
+    memset(written, 0, sizeof written);
 }

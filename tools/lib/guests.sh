@@ -34,11 +34,12 @@ chain() { # FILE: the epochs, one line each
     sed -n '/^  "epochs": \[/,/^  \]/p' "$1" | tr -d ' \n' | sed 's/},{/}\n{/g; s/$/\n/'
 }
 
-boots_twice() {
-    boot cloud-first release cloud cloud
-    boot cloud-second release cloud cloud
-    same cloud-first cloud-second
-    measure cloud-second
+# twice BOOT-ARGUMENTS: boots twice, and the chains of digests are equal
+twice() {
+    boot "$1-first" "${@:2}"
+    boot "$1-second" "${@:2}"
+    same "$1-first" "$1-second"
+    measure "$1-second"
 }
 
 # threads RESULT OPTION...: a thread on each VP, whose translations are flushed by hypercall
