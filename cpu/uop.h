@@ -16,9 +16,11 @@
 #else
 #define TAIL_CALL return
 #endif
+/* The address is in its register before the jump: left to itself, gcc loads the handler from the old one, and moves. */
 #define CONTINUE_AT(v, next)                                                                                                   \
     do {                                                                                                                       \
         const struct uop *continue_at_ = (next);                                                                               \
+        __asm__("" : "+r"(continue_at_));                                                                                      \
         TAIL_CALL continue_at_->fn(v, continue_at_);                                                                           \
     } while (0)
 #define LEAVE return

@@ -11,6 +11,11 @@
 
 /* ---- MOV ---- */
 
+static inline uint64_t ea_base(const struct vcpu *v, const struct uop *u)
+{
+    return slot64(v, u->base) + (uint64_t)(int64_t)u->disp;
+}
+
 #define MOV_WIDTH(bits, type)                                                                                                  \
     static HANDLER(mov_rr##bits)                                                                                               \
     {                                                                                                                          \
@@ -24,7 +29,8 @@
     }                                                                                                                          \
     MOV_MEMORY(bits, type, _miss, EA_IN_FLAT)                                                                                  \
     MOV_MEMORY(bits, type, _g, EA_IN_GENERAL)                                                                                  \
-    MOV_HIT(bits, type)                                                                                                        \
+    MOV_HIT(bits, type, , ea_flat(v, u))                                                                                       \
+    MOV_HIT(bits, type, _b, ea_base(v, u))                                                                                     \
     static HANDLER(mov_load_absolute##bits)                                                                                    \
     {                                                                                                                          \
         uint64_t a = u->imm + slot64(v, u->base);                                                                              \
@@ -53,11 +59,11 @@
         store##bits(v, u, EA(bits / 8, ACCESS_WRITE), (type)u->imm);                                                           \
         NEXT;                                                                                                                  \
     }
-/* Every fourth instruction is one of these. */
-#define MOV_HIT(bits, type)                                                                                                    \
-    static HANDLER(mov_rm##bits)                                                                                               \
+/* Every fourth instruction is one of these; most of them have no index (_b). */
+#define MOV_HIT(bits, type, variant, address)                                                                                  \
+    static HANDLER(mov_rm##bits##variant)                                                                                      \
     {                                                                                                                          \
-        const uint64_t a = ea_flat(v, u);                                                                                      \
+        const uint64_t a = address;                                                                                            \
         const struct tlb_entry *e = tlb_entry_of(v, a);                                                                        \
         if (!tlb_hit(a, e->read_tag, sizeof(type))) {                                                                          \
             TAIL_CALL mov_rm##bits##_miss(v, u);                                                                               \
@@ -67,9 +73,9 @@
         set_reg##bits(v, u->d, x);                                                                                             \
         NEXT;                                                                                                                  \
     }                                                                                                                          \
-    static HANDLER(mov_mr##bits)                                                                                               \
+    static HANDLER(mov_mr##bits##variant)                                                                                      \
     {                                                                                                                          \
-        const uint64_t a = ea_flat(v, u);                                                                                      \
+        const uint64_t a = address;                                                                                            \
         const struct tlb_entry *e = tlb_entry_of(v, a);                                                                        \
         if (!tlb_hit(a, e->write_tag, sizeof(type))) {                                                                         \
             TAIL_CALL mov_mr##bits##_miss(v, u);                                                                               \
@@ -78,9 +84,9 @@
         __builtin_memcpy(tlb_host(e, a), &x, sizeof x);                                                                        \
         NEXT;                                                                                                                  \
     }                                                                                                                          \
-    static HANDLER(mov_mi##bits)                                                                                               \
+    static HANDLER(mov_mi##bits##variant)                                                                                      \
     {                                                                                                                          \
-        const uint64_t a = ea_flat(v, u);                                                                                      \
+        const uint64_t a = address;                                                                                            \
         const struct tlb_entry *e = tlb_entry_of(v, a);                                                                        \
         if (!tlb_hit(a, e->write_tag, sizeof(type))) {                                                                         \
             TAIL_CALL mov_mi##bits##_miss(v, u);                                                                               \
@@ -96,6 +102,9 @@ static uop_fn *const mov_load_absolute[4] = BY_WIDTH(mov_load_absolute), *const 
                                                                              BY_WIDTH(mov_store_absolute);
 static const struct handler_pair mov_rm[4] = PAIRS_BY_WIDTH(mov_rm), mov_mr[4] = PAIRS_BY_WIDTH(mov_mr),
                                  mov_mi[4] = PAIRS_BY_WIDTH(mov_mi);
+static uop_fn *const mov_rm_b[4] = {mov_rm8_b, mov_rm16_b, mov_rm32_b, mov_rm64_b},
+                     *const mov_mr_b[4] = {mov_mr8_b, mov_mr16_b, mov_mr32_b, mov_mr64_b},
+                     *const mov_mi_b[4] = {mov_mi8_b, mov_mi16_b, mov_mi32_b, mov_mi64_b};
 
 /* A 64-bit absolute address (opcodes A0-A3 without 67h in 64-bit mode) does not fit the uop's displacement. */
 static bool emit_mov_absolute(struct emit *e, const struct insn *in, unsigned n)
@@ -105,6 +114,12 @@ static bool emit_mov_absolute(struct emit *e, const struct insn *in, unsigned n)
     e->u->ea = (uint8_t)(in->mem.segment << EA_SEGMENT_SHIFT);
     e->u->fn = in->op[0].kind == OPERAND_MEM ? mov_store_absolute[n] : mov_load_absolute[n];
     return true;
+}
+
+static uop_fn *memory_handler(struct emit *e, const struct insn *in, const struct handler_pair *pair, uop_fn *without_index)
+{
+    bool flat = emit_memory(e, in);
+    return flat && e->u->index == SLOT_ZERO ? without_index : pick(pair, flat);
 }
 
 /* MOV to and from segment, control and debug registers belongs to the system family, which has its own row for it. */
@@ -127,15 +142,14 @@ static bool emit_mov(struct emit *e, const struct insn *in, const void *argument
             u->s = operand_slot(s);
             u->fn = mov_rr[n];
         } else {
-            u->fn = s->kind == OPERAND_IMM ? mov_ri[n] : pick(&mov_rm[n], emit_memory(e, in));
+            u->fn = s->kind == OPERAND_IMM ? mov_ri[n] : memory_handler(e, in, &mov_rm[n], mov_rm_b[n]);
         }
-        return true;
-    }
-    bool flat = emit_memory(e, in);
-    if (s->kind == OPERAND_GPR) {
+    } else if (s->kind == OPERAND_GPR) {
         u->s = operand_slot(s);
+        u->fn = memory_handler(e, in, &mov_mr[n], mov_mr_b[n]);
+    } else {
+        u->fn = memory_handler(e, in, &mov_mi[n], mov_mi_b[n]);
     }
-    u->fn = pick(s->kind == OPERAND_GPR ? &mov_mr[n] : &mov_mi[n], flat);
     return true;
 }
 
