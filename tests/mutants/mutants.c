@@ -6,6 +6,7 @@
  */
 #include "tlfs/mutants.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +42,8 @@ static struct {
     FILE *record;
 } chosen;
 static struct cpu_hooks behind;
-static bool written[VPS_MAX]; /* RESET_VALUE: that VP has written the register */
+enum { MSR_ROWS_MAX = 128 };
+static bool written[MSR_ROWS_MAX][VPS_MAX]; /* RESET_VALUE: that VP has written the register */
 
 static const struct msr_row *row_of(uint32_t msr)
 {
@@ -189,7 +191,7 @@ static void record_msr(const struct msr_row *row, enum msr_fault fault, bool sho
 
 static bool *has_written(const struct msr_row *row, const struct vcpu *vp)
 {
-    return &written[row->scope == SCOPE_VP ? vp_index(vp) : 0];
+    return &written[row - hv_msr_rows][row->scope == SCOPE_VP ? vp_index(vp) : 0];
 }
 
 static enum msr_outcome recorded_rdmsr(void *owner, struct vcpu *vp, uint32_t msr, uint64_t *value)
@@ -331,6 +333,7 @@ void mutants_wrap(struct cpu_hooks *hooks)
         fprintf(stderr, "ORRERY_MUTANT=%s: there is no such mutant; `list` names them\n", name);
         exit(2);
     }
+    assert(hv_msr_row_count <= MSR_ROWS_MAX);
     memset(written, 0, sizeof written);
     behind = *hooks;
     hooks->rdmsr = mutant_rdmsr;
