@@ -110,7 +110,6 @@ prove_all() {
     proof guest.65 "cloud kernel with 65 VPs" boot cloud-65 release cloud cloud --set VPS=65 --set MEMORY="1 GiB"
     proof guest.adversary "cloud kernel under an adversarial but legal hypervisor" boot adversary release adversary cloud
     proof guest.panic "cloud kernel panics and tells the hypervisor" boot panic release panic cloud
-    proof mutants "each deliberate fault is found, and by the clauses it names alone" tests/mutants/run
 
     proof speed "against QEMU icount and bochs; trace points; memory" tests/bench/run
     cat "$report"
