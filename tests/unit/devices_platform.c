@@ -316,7 +316,7 @@ static bool restore_damaged(const struct device_type *type, void *device, struct
     return false;
 }
 
-enum { DAMAGED_FILES = 100 };
+enum { DAMAGED_FILES = 400 };
 
 static void random_io(struct machine *m, struct prng *dice)
 {
