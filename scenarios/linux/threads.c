@@ -9,12 +9,14 @@ enum { THREADS_MAX = 256, ROUNDS = 400, STACK_BYTES = 8192, PAGE_BYTES = 4096 };
 enum {
     SYS_WRITE = 1,
     SYS_MMAP = 9,
+    SYS_MREMAP = 25,
     SYS_CLONE = 56,
     SYS_REBOOT = 169,
     SYS_SCHED_SETAFFINITY = 203,
     SYS_SCHED_GETAFFINITY = 204
 };
 #define PAGE ((volatile unsigned long *)0x200000000)
+#define PAGES 0x300000000 /* one for each round */
 
 static volatile unsigned long round_now, stale;
 static volatile unsigned long seen[THREADS_MAX][8]; /* a cache line each */
@@ -86,17 +88,26 @@ static unsigned cpus(void)
     return count;
 }
 
-/* A page of its own in the place of the one before, which the others may still have translated. */
-static void replace(unsigned long value)
+/* All pages are there from the start: none can be in the frame of the one it replaces, which would hide a stale translation. */
+static void make_pages(void)
 {
-    call(SYS_MMAP, (long)PAGE, PAGE_BYTES, 3 /* read, write */, 0x32 /* private, anonymous, fixed */, -1, 0);
-    *PAGE = value;
+    call(SYS_MMAP, PAGES, (long)ROUNDS * PAGE_BYTES, 3 /* read, write */, 0x32 /* private, anonymous, fixed */, -1, 0);
+    for (unsigned long i = 1; i <= ROUNDS; i++) {
+        *(volatile unsigned long *)(PAGES + (i - 1) * PAGE_BYTES) = i;
+    }
+}
+
+/* The round's page takes the place of the one before, which the others may still have translated. */
+static void replace(unsigned long now)
+{
+    call(SYS_MREMAP, (long)(PAGES + (now - 1) * PAGE_BYTES), PAGE_BYTES, PAGE_BYTES, 3 /* may move, fixed */, (long)PAGE, 0);
 }
 
 __attribute__((used)) static void run(void)
 {
     unsigned count = cpus();
     stay_on(0);
+    make_pages();
     for (unsigned cpu = 1; cpu < count; cpu++) {
         start(cpu);
     }
