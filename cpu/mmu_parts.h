@@ -47,10 +47,11 @@ bool tables_write_matters(const struct cpu *c, uint32_t frame, unsigned offset, 
 
 /* ---- mmu_tlb.c ---- */
 
-/* A tag that no address which selects entry `i` can come near: it names the neighbour's page. */
+/* A tag that no address which selects entry `i` can come near: it names another entry's page. Zero for all but the first, so
+ * that memory fresh from the host is an empty TLB and no page of it is touched before it is used. */
 static inline uint64_t tlb_empty_tag(unsigned i)
 {
-    return (uint64_t)(i ^ 1) << PAGE_SHIFT;
+    return i == 0 ? PAGE_BYTES : 0;
 }
 /* Drops what derives from a leaf, in every VP. `linear` is the only address where it can be in use; UINT64_MAX: anywhere.
  * `code`: it is on the way to instructions. */

@@ -130,6 +130,7 @@ struct vcpu {
     struct vp_account account;
 
     struct bounce bounce;
+    void *allocation;           /* what free() wants; the struct begins on a cache line within */
     struct block *alone_block;  /* room for a truncated copy */
     struct crossing *crossings; /* block.c: instructions across page ends */
     uint64_t flush_countdown;
