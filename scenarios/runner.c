@@ -250,6 +250,21 @@ static bool save_action(struct runner *r, const struct action *a, struct message
     return ok;
 }
 
+static bool migrate_action(struct runner *r, const struct action *a, struct message *why)
+{
+    uint64_t to_hz = a->migrate.tsc_hz;
+    if (to_hz != 0 && to_hz != partition_tsc_hz(r->partition) && partition_shows_invariant_tsc(r->partition)) {
+        return refuse(r, a->where, why,
+                      "no host may change a TSC that the guest sees as invariant; keep the rate, or take the bit away: cpu: { "
+                      "features: { invtsc: off } }");
+    }
+    partition_migrate(r->partition,
+                      &(struct migration){.tsc_hz = to_hz,
+                                          .away_cycles = moment_cycles(a->migrate.away, r->scenario->model.tsc_hz),
+                                          .page_invalid = a->migrate.page_invalid});
+    return true;
+}
+
 /* What the host does at the SynIC. False: not now, but a millisecond of the guest's time later: no buffer is free. */
 static bool host_action(struct runner *r, const struct action *a)
 {
@@ -292,10 +307,9 @@ static bool perform_actions(struct runner *r, struct message *why)
             }
             break;
         case ACTION_MIGRATE:
-            partition_migrate(r->partition,
-                              &(struct migration){.tsc_hz = a->migrate.tsc_hz,
-                                                  .away_cycles = moment_cycles(a->migrate.away, r->scenario->model.tsc_hz),
-                                                  .page_invalid = a->migrate.page_invalid});
+            if (!migrate_action(r, a, why)) {
+                return false;
+            }
             break;
         case ACTION_POST:
         case ACTION_SIGNAL:

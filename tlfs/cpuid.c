@@ -13,8 +13,7 @@ void hv_cpuid(void *partition, struct vcpu *vcpu, uint32_t leaf, uint32_t sublea
     const struct partition *p = partition;
     if (leaf == LEAF_FEATURES) {
         r->ecx |= 1u << HYPERVISOR_PRESENT;
-    } else if (leaf == LEAF_POWER && profile_has(&p->profile, HV_AccessTscInvariantControls) &&
-               !p->registers.tsc_invariant_control) {
+    } else if (leaf == LEAF_POWER && !partition_shows_invariant_tsc(p)) {
         r->edx &= ~(1u << INVARIANT_TSC);
     } else if (leaf >= LEAF_FIRST && leaf <= LEAF_LAST) {
         *r = (struct cpuid_result){0}; /* unannounced leaves read zero, not as the highest basic leaf */

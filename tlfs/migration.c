@@ -66,6 +66,17 @@ static void page_validity(struct partition *p, bool invalid)
     }
 }
 
+uint64_t partition_tsc_hz(const struct partition *p)
+{
+    return cpu_tsc(p->cpu)->hz;
+}
+
+bool partition_shows_invariant_tsc(const struct partition *p)
+{
+    return model_has(&p->cpu_config.model, FEAT_INVARIANT_TSC) &&
+           (!profile_has(&p->profile, HV_AccessTscInvariantControls) || p->registers.tsc_invariant_control);
+}
+
 void partition_migrate(struct partition *p, const struct migration *m)
 {
     uint64_t now = machine_now(p->machine), reenlightenment = p->registers.reenlightenment_control;

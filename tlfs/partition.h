@@ -47,13 +47,16 @@ const struct crash_report *partition_crash(const struct partition *p);
 
 /* Live migration, between two runs: the VPs stand still for `away_cycles` while time passes and devices go on; on the other
  * side the TSC runs at `tsc_hz` (0: as before), at once or, when the guest has asked for it, once it says so. Reference time
- * goes on. */
+ * goes on. Another rate only while partition_shows_invariant_tsc() is false. */
 struct migration {
     uint64_t tsc_hz;
     uint64_t away_cycles;
     bool page_invalid; /* the new host cannot vouch for its TSC: the reference TSC page says so */
 };
 void partition_migrate(struct partition *p, const struct migration *m);
+uint64_t partition_tsc_hz(const struct partition *p);
+/* Does CPUID promise the guest, at this moment, that its TSC keeps its rate, on this host and the next? TLFS 6.0b §2.4.4 */
+bool partition_shows_invariant_tsc(const struct partition *p);
 
 /* What a VP used of the hypervisor's interface. Lines have one order, the same for every VP; false beyond the last. */
 struct account_line {

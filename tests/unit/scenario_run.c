@@ -426,6 +426,28 @@ Test(run, save_action_saves_what_a_fresh_process_can_go_on_from)
     scenario_free(s);
 }
 
+Test(run, a_tsc_shown_as_invariant_is_not_migrated_to_another_rate)
+{
+    static const char *const rates[] = {"2 GHz", "1 GHz"};
+    for (unsigned shown = 0; shown < 2; shown++) {
+        for (unsigned same = 0; same < 2; same++) {
+            char text[1000];
+            snprintf(text, sizeof text,
+                     "%scpu: { model: v2, tsc: 1 GHz, features: { invtsc: %s } }\n%s"
+                     "timeline: [ { when: { console: m }, do: [ { migrate: { tsc: %s } }, stop ] } ]\n",
+                     HEAD, shown ? "on" : "off", GUEST, rates[same]);
+            struct scenario *s = scene(text, alphabet, sizeof alphabet);
+            struct runner *r = runner_of(s, &plain);
+            struct message why = {.text = {0}};
+            bool ran = runner_run(r, &why);
+            cr_expect_eq(ran, !shown || same, "%s %s", shown ? "shown" : "not shown", rates[same]);
+            cr_expect(ran || strstr(why.text, ":6:") != NULL, "%s", why.text);
+            runner_destroy(r);
+            scenario_free(s);
+        }
+    }
+}
+
 Test(run, reset_ends_the_run_unless_it_restarts)
 {
     struct scenario *s = scene(HEAD GUEST, resetter, sizeof resetter);
