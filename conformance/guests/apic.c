@@ -325,6 +325,8 @@ TEST(icr_msr_to_memory, "apic.icr.write")
     wrmsr(HV_X64_MSR_ICR, 0x0300000000000000ULL | ICR_SELF | LOW);
     EXPECT_EQ(lapic_read(LAPIC_ICR_HIGH), 0x03000000);
     EXPECT_EQ(lapic_read(LAPIC_ICR) & ~ICR_PENDING, ICR_SELF | LOW);
+    EXPECT_EQ(wrmsr_try(HV_X64_MSR_ICR, 0xff00000000000000ULL | ICR_SELF | LOW), NO_FAULT);
+    EXPECT_EQ(lapic_read(LAPIC_ICR_HIGH), 0xff000000);
 }
 
 static bool arrived_on(unsigned vp, unsigned vector)

@@ -246,7 +246,7 @@ TEST(page_moves, "tscpage.page.moves")
 TEST(page_beyond_ram, "tscpage.page.beyond")
 {
     NEEDS(AccessPartitionReferenceTsc);
-    const uint64_t bases[] = {1ULL << 40, 0xfffffffff000ULL};
+    const uint64_t bases[] = {1ULL << 40, 0xfffffffff000ULL, ~0xfffULL};
     for (unsigned i = 0; i < ARRAY_COUNT(bases); i++) {
         EXPECT(wrmsr_try(HV_X64_MSR_REFERENCE_TSC, bases[i] | 1) == NO_FAULT);
         EXPECT_EQ(rdmsr(HV_X64_MSR_REFERENCE_TSC) & ~0xffeULL, bases[i] | 1);

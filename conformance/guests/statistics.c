@@ -111,6 +111,7 @@ TEST(page_beyond, "stats.msr.beyond")
     uint64_t end = 1ULL << (cpuid(0x80000008, 0).eax & 0xff);
     for (uint32_t i = 0; i < PAGES; i++) {
         EXPECT_EQ(wrmsr_try(FIRST + i, end | 1), NO_FAULT);
+        EXPECT_EQ(wrmsr_try(FIRST + i, ~0xfffULL | 1), NO_FAULT);
     }
     quiet();
 }

@@ -317,7 +317,7 @@ TEST(message_page_moves, "synic.simp.moves")
 TEST(pages_beyond_ram, "synic.siefp.beyond", "synic.simp.beyond")
 {
     NEEDS(AccessSynicRegs);
-    const uint64_t bases[] = {1ULL << 40, 0xfffffffff000ULL};
+    const uint64_t bases[] = {1ULL << 40, 0xfffffffff000ULL, ~0xfffULL};
     for (unsigned i = 0; i < ARRAY_COUNT(bases); i++) {
         EXPECT_FOR("synic.siefp.beyond", wrmsr_try(HV_X64_MSR_SIEFP, bases[i] | 1) == NO_FAULT);
         EXPECT_EQ_FOR("synic.siefp.beyond", rdmsr(HV_X64_MSR_SIEFP) & ~0xffeULL, bases[i] | 1);

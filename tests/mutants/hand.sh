@@ -50,10 +50,10 @@ hand_mutant() { # NAME
         { print }
         END { exit found != 1 }' "$house/$file" >"$hand_tree/$file" || give_up "hand.txt: $name: its line does not stand once in $file"
     cmake --build "$hand_tree/build" --target orrery >"$out/hand.log" 2>&1 || { cat "$out/hand.log" >&2 && give_up "hand.txt: $name does not compile"; }
-    if passing "$out/hand.passes" "$hand_tree/build/orrery" --jobs "$jobs"; then
-        lost "hand:$name" "$out/sound/whole" "$out/hand.passes" >"$out/lost/hand_$name"
+    if judged "$out/hand.judged" "$hand_tree/build/orrery" --jobs "$jobs"; then
+        fallen "hand:$name" "$out/sound/whole" "$out/hand.judged" >"$out/fallen/hand_$name"
     else
-        say "hand:$name *" >"$out/lost/hand_$name"
+        say "hand:$name *" >"$out/fallen/hand_$name"
     fi
     cp "$house/$file" "$hand_tree/$file"
 }

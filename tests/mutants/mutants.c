@@ -172,6 +172,14 @@ static uint64_t highest_bit(uint64_t mask)
     return mask == 0 ? 0 : 1ULL << (63 - __builtin_clzll(mask));
 }
 
+/* The bit that RESERVED_MORE refuses: the highest that is not reserved. Pages beyond the GPA space may be refused in two
+ * registers (hcpg.moves.beyond, vp.assist.beyond), so there it is one of a page within. */
+static uint64_t refused_bit(const struct msr_row *row)
+{
+    bool page = row->index == 0x40000001 || row->index == 0x40000073;
+    return page ? PAGE_BYTES : highest_bit(~row->must_be_zero);
+}
+
 static void record(const char *format, uint32_t index, uint32_t detail)
 {
     if (chosen.kind == RECORD) {
@@ -219,7 +227,7 @@ static enum msr_outcome recorded_wrmsr(void *owner, struct vcpu *vp, uint32_t ms
     record_msr(row, ALLOW_WRITE, !ok && announced);
     record_msr(row, UNGATED, !ok && !announced);
     record_msr(row, RESERVED_IGNORED, row != NULL && value & row->must_be_zero);
-    record_msr(row, RESERVED_MORE, row != NULL && value & highest_bit(~row->must_be_zero));
+    record_msr(row, RESERVED_MORE, row != NULL && value & refused_bit(row));
     record_msr(row, SHARED, vp_index(vp) != 0);
     if (row != NULL) {
         *has_written(row, vp) |= ok;
@@ -264,7 +272,7 @@ static enum msr_outcome mutant_wrmsr(void *owner, struct vcpu *vp, uint32_t msr,
     }
     const struct msr_row *row = row_of(msr);
     bool announced = profile_has(&p->profile, row->gate);
-    if (chosen.fault == DENY_WRITE || (chosen.fault == RESERVED_MORE && value & highest_bit(~row->must_be_zero))) {
+    if (chosen.fault == DENY_WRITE || (chosen.fault == RESERVED_MORE && value & refused_bit(row))) {
         return MSR_GP;
     }
     if (chosen.fault == FORGET && announced && !(value & row->must_be_zero)) {
