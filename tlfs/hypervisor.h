@@ -93,6 +93,7 @@ struct partition {
     bool rep_stop_random;
     struct prng rep_prng;
 
+    int statistics_event;         /* statistics.c; there is one where the registers are announced */
     uint32_t debug_pending_bytes; /* posted to the debugger, calls_debug.c */
     struct adversary adversary;
 
@@ -144,11 +145,15 @@ void hv_ports_state(struct state *s, struct partition *p);
 bool hv_eoi_offer(void *partition, struct vcpu *vcpu, bool offer);
 bool hv_eoi_taken(void *partition, const struct vcpu *vcpu);
 
+/* ---- statistics.c ---- */
+bool statistics_create(struct partition *p); /* false: no overlay frame is left */
+void statistics_reset(struct partition *p);
+void vp_statistics_reset(struct hv_vp *vp);
+
 /* ---- overlays.c ---- */
 /* False when no overlay frame is left. Fills the pages that never change: hypercall code, reference TSC. */
 bool overlays_create(struct partition *p);
 void overlays_reset(struct partition *p);
-void statistics_reset(struct hv_vp *vp);
 /* A page of a VP that the guest may write: disabled, and zero. */
 void vp_page_reset(struct partition *p, struct overlay_register *r);
 /* Stores the value and lets the page follow. A page beyond the GPA space is nowhere. */

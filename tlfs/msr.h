@@ -39,7 +39,8 @@ msr_read_fn read_zero;                                                  /* msr.c
 msr_read_fn read_vp_index;                                              /* msr_identity.c */
 msr_write_fn write_guest_os_id, write_hypercall, write_reset;           /* msr_identity.c */
 msr_read_fn read_npiep_config, read_guest_idle;                         /* msr_vp.c */
-msr_write_fn write_npiep_config, write_statistics_page;                 /* msr_vp.c */
+msr_write_fn write_npiep_config;                                        /* msr_vp.c */
+msr_write_fn write_statistics_page;                                     /* statistics.c */
 msr_read_fn read_vp_runtime, read_time_ref_count;                       /* msr_time.c */
 msr_read_fn read_tsc_frequency, read_apic_frequency;                    /* msr_time.c */
 msr_write_fn write_reference_tsc;                                       /* msr_time.c */

@@ -1,5 +1,4 @@
-/* Synthetic MSRs of a VP's own affairs: what its user code may not do, its sleep, statistics pages. TLFS 6.0b §8.12, §7.5; TLFS
- * 2.0a §21.3.3.
+/* Synthetic MSRs of a VP's own affairs: what its user code may not do, its sleep. TLFS 6.0b §8.12, §7.5.
  *
  * Invariants: NPIEP lives in the processor, which asks at each SGDT, SIDT, SLDT and STR; the idle state is left with any
  * interrupt that is requested. Chosen where the texts are silent: reserved bits of NPIEP raise #GP, for no instruction could be
@@ -7,8 +6,6 @@
  */
 #include "tlfs/hypervisor.h"
 #include "tlfs/msr.h"
-
-enum { HV_X64_MSR_STATS_PARTITION_RETAIL_PAGE = 0x400000e0, HV_X64_MSR_STATS_VP_RETAIL_PAGE = 0x400000e2 };
 
 /* PreventSgdt 0, PreventSidt 1, PreventSldt 2, PreventStr 3: the processor numbers them alike. */
 enum msr_outcome read_npiep_config(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t *value)
@@ -27,14 +24,5 @@ enum msr_outcome read_guest_idle(struct partition *p, struct hv_vp *vp, uint32_t
 {
     vp_idle(vp->vcpu);
     *value = 0;
-    return MSR_OK;
-}
-
-enum msr_outcome write_statistics_page(struct partition *p, struct hv_vp *vp, uint32_t msr, uint64_t value)
-{
-    struct overlay_register *r = msr < HV_X64_MSR_STATS_VP_RETAIL_PAGE
-                                     ? &p->registers.statistics[msr - HV_X64_MSR_STATS_PARTITION_RETAIL_PAGE]
-                                     : &vp->registers.statistics[msr - HV_X64_MSR_STATS_VP_RETAIL_PAGE];
-    overlay_register_write(p, hv_vp_index(vp), msr, r, value);
     return MSR_OK;
 }

@@ -1,10 +1,9 @@
-/* Overlay pages of the hypervisor: hypercall code, reference TSC, statistics; of each VP assist, SIEF and SIM. TLFS 6.0b
- * §5.2.1, §3.13, §12.7, §7.8.7, §11.9; TLFS 2.0a §21.
+/* Overlay pages of the hypervisor: hypercall code and reference TSC; of each VP assist, SIEF and SIM. TLFS 6.0b §5.2.1, §3.13,
+ * §12.7, §7.8.7, §11.9. Those of statistics are in statistics.c.
  *
  * Invariants: each overlay has one frame for the life of the partition, and its contents travel with it; it lies where its MSR
- * says, or nowhere when the MSR is disabled or names a page beyond the GPA space. The guest cannot write the code, the TSC page
- * and the statistics. A statistics page is a list of groups that a header of zeros ends (TLFS 2.0a §21.1.3): no counter is
- * kept, so every such page is the empty list.
+ * says, or nowhere when the MSR is disabled or names a page beyond the GPA space. The guest cannot write the code and the TSC
+ * page.
  */
 #include <string.h>
 
@@ -55,16 +54,6 @@ struct reference_page reference_tsc_page(const struct partition *p)
     return r;
 }
 
-static bool statistics_create(struct memory *m, struct overlay_register pages[STATISTICS_PAGES])
-{
-    bool ok = true;
-    for (unsigned i = 0; i < STATISTICS_PAGES; i++) {
-        pages[i].overlay = overlay_create(m, "statistics", false);
-        ok = ok && pages[i].overlay >= 0;
-    }
-    return ok;
-}
-
 enum { VP_PAGES = 3 };
 static struct overlay_register *vp_page(struct partition *p, unsigned vp, unsigned page)
 {
@@ -79,10 +68,7 @@ bool overlays_create(struct partition *p)
     p->registers.hypercall.overlay = overlay_create(m, "hypercall", false);
     p->registers.reference_tsc.overlay = overlay_create(m, "reference-tsc", false);
     bool ok = p->registers.hypercall.overlay >= 0 && p->registers.reference_tsc.overlay >= 0;
-    ok = statistics_create(m, p->registers.statistics) && ok;
-    for (unsigned i = 0; i < p->vp_count; i++) {
-        ok = statistics_create(m, p->vps[i].registers.statistics) && ok;
-    }
+    ok = statistics_create(p) && ok;
     static const char *const names[VP_PAGES] = {"vp-assist", "siefp", "simp"};
     for (unsigned i = 0; i < p->vp_count * VP_PAGES; i++) {
         struct overlay_register *r = vp_page(p, i / VP_PAGES, i % VP_PAGES);
@@ -110,24 +96,12 @@ static void overlay_register_reset(struct partition *p, struct overlay_register 
     r->value = 0;
 }
 
-void statistics_reset(struct hv_vp *vp)
-{
-    for (unsigned i = 0; i < STATISTICS_PAGES; i++) {
-        overlay_register_reset(vp->partition, &vp->registers.statistics[i]);
-    }
-}
-
 void overlays_reset(struct partition *p)
 {
     overlay_register_reset(p, &p->registers.hypercall);
     overlay_register_reset(p, &p->registers.reference_tsc);
     reference_tsc_page_update(p);
-    for (unsigned i = 0; i < STATISTICS_PAGES; i++) {
-        overlay_register_reset(p, &p->registers.statistics[i]);
-    }
-    for (unsigned i = 0; i < p->vp_count; i++) {
-        statistics_reset(&p->vps[i]);
-    }
+    statistics_reset(p);
     for (unsigned i = 0; i < p->vp_count * VP_PAGES; i++) {
         vp_page_reset(p, vp_page(p, i / VP_PAGES, i % VP_PAGES));
     }

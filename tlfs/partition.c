@@ -46,7 +46,7 @@ static void hook_init(void *partition, struct vcpu *vcpu)
     stimers_reset(vp);
     synic_reset(vp);
     unhalted_reset(vp);
-    statistics_reset(vp);
+    vp_statistics_reset(vp);
 }
 
 static bool hook_ends_by_itself(void *partition, struct vcpu *vcpu, uint8_t vector)

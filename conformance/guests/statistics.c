@@ -196,10 +196,11 @@ TEST(page_write_changes_nothing, "stats.page.write-unchanged")
 
 /* ---- format, 21.1.3 ---- */
 
-/* The header as C lays out the text's declarations: 16 bytes, so that groups of lengths that 8 divides stay aligned. */
-struct group {
+/* The header is the first of a group's 64-bit values (chapter 33) and tightly packed, with a version of 32 bits, as its
+ * constants have it. The declarations as C lays them out would take more. */
+struct __attribute__((packed)) group {
     uint16_t type;
-    uint32_t version_minor, version_major;
+    uint16_t version_minor, version_major;
     uint16_t length;
 };
 enum { GROUPS_MAX = 64, TYPE_END_OF_LIST = 0, TYPE_END_OF_PAGE = 1, TYPE_RELEASE = 3 };
@@ -214,7 +215,6 @@ static unsigned groups_read(const void *page, struct group *groups)
             return n + 1;
         }
         at += sizeof(struct group) + groups[n].length;
-        at = (at + 7) & ~7u;
     }
     return 0;
 }
@@ -287,6 +287,106 @@ TEST(group_types_known, "stats.types")
             EXPECT(groups[n].type <= TYPE_RELEASE, "type %u", groups[n].type);
         }
     }
+}
+
+/* ---- the counters, chapter 33 ---- */
+
+enum { TYPE_ARCHITECTED = 2 };
+
+/* The counters of the architected group in a page, and their number; NULL: it has none. */
+static const volatile uint64_t *architected(const void *page, unsigned *count)
+{
+    const uint8_t *at = page;
+    for (struct group g; memcpy(&g, at, sizeof g), g.type > TYPE_END_OF_PAGE; at += sizeof g + g.length) {
+        if (at + sizeof g + g.length > (const uint8_t *)page + PAGE_BYTES - sizeof g) {
+            return NULL;
+        }
+        if (g.type == TYPE_ARCHITECTED && g.version_major == 1) {
+            *count = g.length / 8;
+            return (const volatile uint64_t *)(at + sizeof g);
+        }
+    }
+    return NULL;
+}
+
+static void processors_counted_on(void *msr)
+{
+    void *page = page_alloc();
+    unsigned count;
+    wrmsr((uint32_t)(uint64_t)msr, gpa_of(page) | 1);
+    const volatile uint64_t *counters = architected(page, &count);
+    REQUIRE(counters != NULL && count >= 1);
+    EXPECT_EQ(counters[0], vp_count());
+}
+
+TEST(partition_counts_processors, "stats.counters.partition")
+{
+    NEEDS_STATISTICS();
+    smp_start();
+    for (unsigned vp = 0; vp < vp_count(); vp++) {
+        on_vp(vp, processors_counted_on, (void *)HV_X64_MSR_STATS_PARTITION_RETAIL_PAGE);
+    }
+    quiet();
+}
+
+/* With what the register of run time says, before and after: a page may be as old as a hypervisor likes, but not ahead. */
+TEST(vp_counts_run_time, "stats.counters.vp")
+{
+    NEEDS_STATISTICS();
+    NEEDS(AccessVpRunTimeReg);
+    void *page = page_alloc();
+    unsigned count;
+    uint64_t before = rdmsr(HV_X64_MSR_VP_RUNTIME);
+    wrmsr(HV_X64_MSR_STATS_VP_RETAIL_PAGE, gpa_of(page) | 1);
+    const volatile uint64_t *counters = architected(page, &count);
+    REQUIRE(counters != NULL && count >= 2);
+    uint64_t first = counters[0];
+    EXPECT(first <= rdmsr(HV_X64_MSR_VP_RUNTIME), "%lu", first);
+    spin_100ns(100 * MS_100NS);
+    uint64_t last = counters[0];
+    EXPECT(last > before && last > first, "%lu, then %lu", first, last);
+    EXPECT(last <= rdmsr(HV_X64_MSR_VP_RUNTIME), "%lu", last);
+    EXPECT(counters[1] <= counters[0], "%lu of them in the hypervisor", counters[1]);
+    quiet();
+}
+
+TEST(vp_counts_hypervisor_time, "stats.counters.vp-hypervisor")
+{
+    NEEDS_STATISTICS();
+    void *page = page_alloc();
+    unsigned count;
+    wrmsr(HV_X64_MSR_STATS_VP_RETAIL_PAGE, gpa_of(page) | 1);
+    const volatile uint64_t *counters = architected(page, &count);
+    REQUIRE(counters != NULL && count >= 2);
+    uint64_t first = counters[1], deadline = now_100ns() + 100 * MS_100NS;
+    while (now_100ns() < deadline) {
+        rdmsr(HV_X64_MSR_STATS_VP_RETAIL_PAGE); /* no processor answers that */
+    }
+    EXPECT(counters[1] > first, "%lu, then %lu", first, counters[1]);
+    quiet();
+}
+
+static void own_page_job(void *out)
+{
+    void *page = page_alloc();
+    unsigned count;
+    wrmsr(HV_X64_MSR_STATS_VP_RETAIL_PAGE, gpa_of(page) | 1);
+    const volatile uint64_t *counters = architected(page, &count);
+    *(uint64_t *)out = counters != NULL ? counters[0] : ~0ULL;
+}
+
+TEST(vp_counts_its_own, "stats.counters.vp-own")
+{
+    NEEDS_STATISTICS();
+    NEEDS_THAT(vp_count() > 1, "one processor");
+    uint64_t mine, other;
+    spin_100ns(100 * MS_100NS); /* the other one has not started yet */
+    own_page_job(&mine);
+    smp_start();
+    on_vp(1, own_page_job, &other);
+    EXPECT(other < mine, "%lu of VP 1, %lu of VP 0", other, mine);
+    on_vp(1, write_vp_page, NULL);
+    quiet();
 }
 
 /* ---- the hypercalls ---- */

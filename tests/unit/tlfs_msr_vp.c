@@ -1,11 +1,9 @@
-/* A VP's own affairs: prevention of SGDT and its like (NPIEP), the idle state, statistics pages, the debugger's registers, the
- * TSC invariant control. TLFS 6.0b §8.12, §7.5; TLFS 2.0a §21. */
+/* A VP's own affairs: prevention of SGDT and its like (NPIEP), the idle state, the debugger's registers, the TSC
+ * invariant control. TLFS 6.0b §8.12, §7.5. */
 #include "tests/unit/tlfs_fixture.h"
 
 enum {
     NPIEP_CONFIG = 0x40000040,
-    STATS_PARTITION_RETAIL = 0x400000e0,
-    STATS_VP_INTERNAL = 0x400000e3,
     GUEST_IDLE = 0x400000f0,
     SYNDBG_CONTROL = 0x400000f1,
     SYNDBG_STATUS = 0x400000f2,
@@ -157,34 +155,6 @@ Test(guest_idle, is_saved_and_restored)
     cr_assert(lapic_interrupt(q->vps[0].vcpu, 0x40, false));
     run_on(q, 110000);
     cr_expect_eq(woken(q), 1);
-}
-
-/* ---- statistics pages, TLFS 2.0a §21.3.3 ---- */
-
-Test(statistics, four_pages_of_empty_lists_that_cannot_be_written)
-{
-    PARTITION(p, with("AccessStatsReg"));
-    for (uint32_t msr = STATS_PARTITION_RETAIL; msr <= STATS_VP_INTERNAL; msr++) {
-        uint64_t at = 0x200000 + 0x1000 * (msr - STATS_PARTITION_RETAIL), ones = ~0ULL;
-        set_mem64(p, at, ones);
-        cr_expect_eq(rd(p, 0, msr), 0);
-        cr_assert(wr(p, 0, msr, at | 0xffd) == MSR_OK);
-        cr_expect_eq(rd(p, 0, msr), at | 0xffd);
-        cr_expect_eq(mem64(p, at), 0, "§21.1.3: a header of zeros ends the list");
-        cr_expect_not(memory_write(p->machine->memory, gpa(at), &ones, sizeof ones));
-        cr_assert(wr(p, 0, msr, at) == MSR_OK);
-        cr_expect_eq(mem64(p, at), ones);
-    }
-}
-
-Test(statistics, the_partitions_are_shared_and_the_vps_are_not)
-{
-    PARTITION(p, with("AccessStatsReg"));
-    cr_assert(wr(p, 0, STATS_PARTITION_RETAIL, 0x200000) == MSR_OK && wr(p, 0, STATS_VP_INTERNAL, 0x300000) == MSR_OK);
-    cr_expect_eq(rd(p, 1, STATS_PARTITION_RETAIL), 0x200000);
-    cr_expect_eq(rd(p, 1, STATS_VP_INTERNAL), 0);
-    partition_reset(p);
-    cr_expect(rd(p, 0, STATS_PARTITION_RETAIL) == 0 && rd(p, 0, STATS_VP_INTERNAL) == 0);
 }
 
 /* ---- the debugger's registers ---- */
