@@ -248,6 +248,7 @@ static bool count_judged(struct judgement *j, const struct ledger *l)
     for (size_t i = 0; i < l->count; i++) {
         j->with_tests += seen[i] & 1;
         j->judged += seen[i] >> 1;
+        j->unproven += seen[i] >> 1 && l->by_id[i]->unproven;
     }
     free(seen);
     return true;

@@ -32,6 +32,11 @@ struct baseline {
 bool baseline_read(const char *folder, const struct plan_column *c, struct baseline *b, struct message *why);
 void baseline_free(struct baseline *b);
 
+/* ---- what no mutant has made fail: FOLDER/unproven.txt, one clause id a line; tests/mutants/run keeps it right ---- */
+
+/* Marks those clauses. No file: none is. */
+bool unproven_read(const char *folder, struct ledger *l, struct message *why);
+
 /* ---- verdicts ---- */
 
 struct clause_result {
@@ -59,6 +64,7 @@ struct judgement {
     size_t count;
     const char *clause_glob;   /* of the rules */
     size_t with_tests, judged; /* distinct clauses; judged: pass, fail or known somewhere */
+    size_t unproven;           /* of the judged ones */
 };
 
 struct judge_rules {

@@ -113,25 +113,57 @@ static bool split(struct baseline *b, struct message *why)
     return true;
 }
 
-bool baseline_read(const char *folder, const struct plan_column *c, struct baseline *b, struct message *why)
+/* False with `why` set, or `text` left NULL: there is no such file. */
+static bool ids_read(struct baseline *b, struct message *why)
 {
-    enum { BASELINE_MAX = 1 << 20 };
+    enum { LIST_MAX = 1 << 20 };
     struct message reason = {.text = {0}};
     uint8_t *text;
     size_t bytes;
+    if (access(b->file, F_OK) != 0) {
+        return true;
+    }
+    if (!file_read(b->file, LIST_MAX, &text, &bytes, &reason)) {
+        return message_at(why, b->file, 1, 1, "cannot read it: %s", reason.text);
+    }
+    b->text = (char *)text;
+    return split(b, why);
+}
+
+bool baseline_read(const char *folder, const struct plan_column *c, struct baseline *b, struct message *why)
+{
     *b = (struct baseline){NULL, NULL, NULL, 0};
     if (asprintf(&b->file, "%s/baseline/%s@%s.txt", folder, c->suite->name, c->profile) < 0) {
         b->file = NULL;
         return message_say(why, "the host has no memory left");
     }
-    if (access(b->file, F_OK) != 0) {
-        return true;
+    return ids_read(b, why);
+}
+
+static unsigned line_of(const struct baseline *b, const char *id)
+{
+    unsigned line = 1;
+    for (const char *c = b->text; c < id; c++) {
+        line += *c == 0;
     }
-    if (!file_read(b->file, BASELINE_MAX, &text, &bytes, &reason)) {
-        return message_at(why, b->file, 1, 1, "cannot read the baseline: %s", reason.text);
+    return line;
+}
+
+bool unproven_read(const char *folder, struct ledger *l, struct message *why)
+{
+    struct baseline list = {NULL, NULL, NULL, 0};
+    bool ok = asprintf(&list.file, "%s/unproven.txt", folder) >= 0;
+    if (!ok) {
+        list.file = NULL;
+        return message_say(why, "the host has no memory left");
     }
-    b->text = (char *)text;
-    return split(b, why);
+    ok = ids_read(&list, why);
+    for (size_t i = 0; ok && i < list.count; i++) {
+        ok = ledger_mark_unproven(l, list.ids[i]) || message_at(why, list.file, line_of(&list, list.ids[i]), 1,
+                                                                "%s is no clause with tests", quote_text(list.ids[i]).text);
+    }
+    baseline_free(&list);
+    return ok;
 }
 
 void baseline_free(struct baseline *b)

@@ -396,7 +396,7 @@ void ledger_free(struct ledger *l)
     free(l);
 }
 
-const struct clause *ledger_find(const struct ledger *l, const char *id)
+static struct clause *find(const struct ledger *l, const char *id)
 {
     size_t low = 0, high = l->count;
     while (low < high) {
@@ -412,4 +412,19 @@ const struct clause *ledger_find(const struct ledger *l, const char *id)
         }
     }
     return NULL;
+}
+
+const struct clause *ledger_find(const struct ledger *l, const char *id)
+{
+    return find(l, id);
+}
+
+bool ledger_mark_unproven(struct ledger *l, const char *id)
+{
+    struct clause *c = find(l, id);
+    if (c == NULL || c->test_count == 0) {
+        return false;
+    }
+    c->unproven = true;
+    return true;
 }

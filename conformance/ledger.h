@@ -52,6 +52,7 @@ struct clause {
     enum hv_feature gates[CLAUSE_GATES_MAX];
     enum clause_reason reason;
     unsigned test_count;
+    bool unproven; /* no mutant has made its tests fail; see judge.h */
     struct clause_test *tests;
 };
 struct chapter {
@@ -64,7 +65,7 @@ struct chapter {
 struct ledger {
     struct chapter *chapters;
     size_t chapter_count;
-    const struct clause **by_id; /* sorted */
+    struct clause **by_id; /* sorted */
     size_t count;
 };
 
@@ -72,6 +73,7 @@ struct ledger {
 struct ledger *ledger_read(const char *folder, struct message *why);
 void ledger_free(struct ledger *l);
 const struct clause *ledger_find(const struct ledger *l, const char *id);
+bool ledger_mark_unproven(struct ledger *l, const char *id); /* false: no clause with a test has that id */
 
 /* One chapter from memory, for tests. */
 struct ledger *ledger_read_text(const char *file, const char *text, size_t bytes, struct message *why);

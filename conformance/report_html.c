@@ -84,9 +84,10 @@ static void put_head(struct page *p)
                 wrong[VERDICT_FAIL], wrong[VERDICT_BROKEN], fallen);
     }
     fprintf(p->out,
-            "<p>%zu of %zu clauses with tests are judged; the ledger holds %zu. "
+            "<p>%zu of %zu clauses with tests are judged, %zu of these unproven: no fault in the model has made their tests "
+            "fail; the ledger holds %zu. "
             "A run is a function of its scenario: every command below shows the same again.</p></div></header>\n",
-            p->j->judged, p->j->with_tests, p->ledger->count);
+            p->j->judged, p->j->with_tests, p->j->unproven, p->ledger->count);
 }
 
 static void put_bar(struct page *p, const char *name, size_t count)
@@ -338,6 +339,9 @@ static void put_facts(FILE *out, const struct clause *c)
         fprintf(out, " · not tested: <b>%s</b>", clause_reason_names[c->reason]);
     }
     fputs("</p>", out);
+    if (c->unproven) {
+        fputs("<p class=\"facts\">Unproven: no fault in the model has made a test of it fail.</p>", out);
+    }
     if (c->note != NULL) {
         fputs("<p class=\"facts\">", out);
         put(out, c->note);

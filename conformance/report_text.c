@@ -68,6 +68,10 @@ void report_text(FILE *out, const struct judgement *j)
     print_wrong(out, j);
     fprintf(out, "\n%zu of %zu clauses with tests are judged (pass or fail under a profile that ran)\n", j->judged,
             j->with_tests);
+    if (j->unproven > 0) {
+        fprintf(out, "%zu of them are unproven: no fault in the model has made their tests fail (conformance/unproven.txt)\n",
+                j->unproven);
+    }
     if (new_passes > 0) {
         fprintf(out, "%zu passes are not in the baseline yet: orrery conform --update-baseline\n", new_passes);
     }

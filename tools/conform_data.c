@@ -68,7 +68,8 @@ bool conform_open(struct conform_data *d, const struct conform_arguments *a, str
     snprintf(path, sizeof path, "%s/clauses", d->folder);
     d->ledger = ledger_read(path, why);
     snprintf(path, sizeof path, "%s/known.yaml", d->folder);
-    return d->ledger != NULL && suites_read(d->folder, &d->suites, why) && known_read(path, d->ledger, &d->known, why);
+    return d->ledger != NULL && suites_read(d->folder, &d->suites, why) && known_read(path, d->ledger, &d->known, why) &&
+           unproven_read(d->folder, d->ledger, why);
 }
 
 void conform_close(struct conform_data *d)

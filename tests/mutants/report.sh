@@ -1,0 +1,43 @@
+# What runs of mutants have found, from the directories that they left (mutants, fallen/*, sound/whole). Sourced by run.
+
+list() { # TITLE FILE
+    say "$1:"
+    sed 's/^/  /' "$2"
+}
+
+report() { # DIR...; into DIR/sum of the first. True when each mutant failed what it may and no less, and the rest is excused
+    local sum=$1/sum dir
+    rm -rf "$sum"
+    mkdir -p "$sum"
+    for dir in "$@"; do
+        cat "$dir/mutants" >>"$sum/mutants"
+        cat "$dir"/fallen/* >>"$sum/all"
+        awk '$2 == "pass" { sub(/^[0-9]+:/, "", $1); print $1 }' "$dir/sound/whole" >>"$sum/sound"
+    done
+    sort -u -o "$sum/mutants" "$sum/mutants"
+    sort -u -o "$sum/all" "$sum/all"
+    sort -u -o "$sum/sound" "$sum/sound"
+    cut -d ' ' -f 1 "$sum/all" | sort -u >"$sum/killed"
+    comm -23 "$sum/mutants" "$sum/killed" >"$sum/alive"
+    sed 's/[ #].*//; /^$/d' "$here/survivors" | sort >"$sum/excused"
+    comm -23 "$sum/alive" "$sum/excused" >"$sum/survived"
+    comm -12 "$sum/excused" "$sum/killed" >"$sum/risen"
+
+    {
+        cat "$here/expected"
+        awk '$1 == "mutant" { name = $2 } $1 == "fails" { $1 = "hand:" name; print }' "$here/hand.txt"
+    } >"$sum/may"
+    grep -v ' \*$' "$sum/may" >"$sum/may.named"
+    grep -v ' \*$' "$sum/all" >"$sum/falls" || true
+    awk -f "$here/allowed.awk" "$sum/may" "$sum/falls" >"$sum/beyond"
+    awk -f "$here/allowed.awk" "$sum/may.named" "$sum/falls" | comm -23 "$sum/falls" - | cut -d ' ' -f 2 | sort -u >"$sum/proven"
+    comm -23 "$sum/sound" "$sum/proven" >"$sum/unproven"
+
+    list "clauses that pass and that no mutant has failed" "$sum/unproven"
+    list "survived" "$sum/survived"
+    list "killed though tests/mutants/survivors excuses it" "$sum/risen"
+    list "failed though no row of tests/mutants/expected allows it" "$sum/beyond"
+    say "$(wc -l <"$sum/mutants") mutants, $(grep -c '^hand:' "$sum/mutants") by hand: $(wc -l <"$sum/killed") killed, $(wc -l <"$sum/survived") survived," \
+        "$(comm -12 "$sum/alive" "$sum/excused" | wc -l) excused, $(wc -l <"$sum/beyond") beyond what they may; $(wc -l <"$sum/proven") clauses proven, $(wc -l <"$sum/unproven") not"
+    [ ! -s "$sum/survived" ] && [ ! -s "$sum/risen" ] && [ ! -s "$sum/beyond" ]
+}
