@@ -32,6 +32,10 @@ TEST(vsm_calls, "vsm.absent.partition-call", "vsm.absent.protection-call")
     input[1] = 1ULL << 32;
     status = call_status(HvCallEnableVpVtl, gpa_of(input));
     EXPECT_FOR("vsm.absent.partition-call", refused(status), "HvEnableVpVtl: 0x%x", status);
+    for (unsigned code = HvCallDisablePartitionVtl; code <= HvCallDisableVpVtl; code += 2) {
+        status = call_status(code, gpa_of(input));
+        EXPECT_FOR("vsm.absent.partition-call", refused(status), "code 0x%x: 0x%x", code, status);
+    }
     status = call_status(HvCallModifyVtlProtectionMask | HV_REPS(1), gpa_of(input));
     EXPECT_FOR("vsm.absent.protection-call", refused(status), "HvModifyVtlProtectionMask: 0x%x", status);
 }

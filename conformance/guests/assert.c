@@ -4,7 +4,6 @@
 enum {
     HvCallAssertVirtualInterruptOld = 0x55,
     HvCallClearVirtualInterrupt = 0x56,
-    HvCallAssertVirtualInterrupt = 0x94,
     VECTOR = 0x50
 };
 

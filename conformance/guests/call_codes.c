@@ -228,12 +228,26 @@ TEST(simple_calls_refuse_reps, "code.form.simple")
 {
     NEEDS(AccessHypercallMsrs);
     REQUIRE(hv_enable());
-    static const uint16_t simple[] = {HvCallFlushVirtualAddressSpace, HvCallNotifyLongSpinWait};
+    const struct {
+        uint16_t code;
+        bool may;
+    } simple[] = {
+        {HvCallSwitchVirtualAddressSpace, has(UseHypercallForAddressSpaceSwitch)},
+        {HvCallFlushVirtualAddressSpace, true},
+        {HvCallNotifyLongSpinWait, true},
+        {HvCallGetPartitionId, has(AccessPartitionId)},
+        {HvCallTranslateVirtualAddress, has(AccessVpRegisters) && edition() >= EDITION_5_0},
+        {HvCallPostMessage, has(PostMessages)},
+        {HvCallSignalEvent, has(SignalEvents)},
+        {HvCallPostDebugData, has(Debugging)},
+        {HvCallRetrieveDebugData, has(Debugging)},
+        {HvCallResetDebugSession, has(Debugging)},
+        {HvCallRetargetDeviceInterrupt, edition() >= EDITION_5_0},
+        {HvCallAssertVirtualInterrupt, edition() >= EDITION_5_0},
+    };
     for (unsigned i = 0; i < ARRAY_COUNT(simple); i++) {
-        EXPECT(call(simple[i] | HV_REPS(1)) == HV_STATUS_INVALID_HYPERCALL_INPUT, "code 0x%x", simple[i]);
-    }
-    if (has(PostMessages)) {
-        EXPECT_EQ(call(HvCallPostMessage | HV_REPS(1)), HV_STATUS_INVALID_HYPERCALL_INPUT);
+        EXPECT(!simple[i].may || call(simple[i].code | HV_REPS(1)) == HV_STATUS_INVALID_HYPERCALL_INPUT, "code 0x%x",
+               simple[i].code);
     }
 }
 
@@ -245,6 +259,9 @@ TEST(rep_calls_refuse_zero, "code.form.rep")
     if (has(AccessVpRegisters) && edition() >= EDITION_5_0) {
         EXPECT_EQ(call(HvCallGetVpRegisters), HV_STATUS_INVALID_HYPERCALL_INPUT);
         EXPECT_EQ(call(HvCallSetVpRegisters), HV_STATUS_INVALID_HYPERCALL_INPUT);
+    }
+    if (has(AccessVpIndex) && edition() >= EDITION_5_0) {
+        EXPECT_EQ(call(HvCallGetVpIndexFromApicId), HV_STATUS_INVALID_HYPERCALL_INPUT);
     }
 }
 
@@ -286,6 +303,9 @@ TEST(bad_alignment, "status.invalid-alignment")
     uint64_t pages = gpa_of(pages_alloc(2));
     EXPECT_EQ(HV_STATUS_OF(hv_call(HvCallNotifyLongSpinWait, pages + 4, 0)), 0x0004);
     EXPECT_EQ(HV_STATUS_OF(hv_call(HvCallFlushVirtualAddressSpace, pages + PAGE_BYTES - 8, 0)), 0x0004);
+    if (has(UseHypercallForAddressSpaceSwitch)) {
+        EXPECT_EQ(HV_STATUS_OF(hv_call(HvCallSwitchVirtualAddressSpace, pages + 4, 0)), 0x0004);
+    }
 }
 
 /* An empty set of processors, or a flag that does not exist. */
@@ -297,6 +317,10 @@ TEST(bad_parameter, "status.invalid-parameter")
     uint64_t *in = page_alloc();
     in[0] = read_cr3();
     EXPECT_EQ(HV_STATUS_OF(hv_call(HvCallFlushVirtualAddressSpace, gpa_of(in), 0)), 0x0005);
+    if (has(UseExProcessorMasks) && edition() >= EDITION_5_0) {
+        in[1] = 1ULL << 63; /* no such flag */
+        EXPECT_EQ(HV_STATUS_OF(hv_call(HvCallFlushVirtualAddressListEx | HV_REPS(1), gpa_of(in), 0)), 0x0005);
+    }
 }
 
 TEST(no_right, "status.access-denied")

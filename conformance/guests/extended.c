@@ -1,7 +1,7 @@
 /* Judges extended.yaml: hypercalls with codes above 0x8000. */
 #include "kit.h"
 
-enum { HvExtCallGetBootZeroedMemory = 0x8002, HvExtCallLast = 0x8006 };
+enum { HvExtCallGetBootZeroedMemory = 0x8002, HvExtCallMemoryHeatHint = 0x8003, HvExtCallLast = 0x8006 };
 
 #define NEEDS_EXTENDED()                                                                                                       \
     NEEDS(AccessHypercallMsrs);                                                                                                \
@@ -66,7 +66,9 @@ TEST(refused_without_privilege, "ext.privilege")
     NEEDS_EDITION(EDITION_5_0, EDITION_LAST);
     NEEDS_THAT(!has(EnableExtendedHypercalls), "EnableExtendedHypercalls is granted");
     REQUIRE(hv_enable());
-    EXPECT(refused(call(HvExtCallQueryCapabilities)));
+    for (unsigned code = HvExtCallQueryCapabilities; code <= HvExtCallLast; code++) {
+        EXPECT(refused(call(code)), "code 0x%x", code);
+    }
 }
 
 TEST(query_writes_mask, "ext.query")
@@ -153,6 +155,31 @@ ANNOUNCED_TEST(heat_as_announced, "ext.heat.announced", EDITION_6_0, 0x8003)
 ANNOUNCED_TEST(epf_as_announced, "ext.epf.announced", EDITION_6_0, 0x8004)
 ANNOUNCED_TEST(scheduler_as_announced, "ext.scheduler.announced", EDITION_6_0, 0x8005)
 ANNOUNCED_TEST(heat_async_as_announced, "ext.heat-async.announced", EDITION_6_0, 0x8006)
+
+TEST(zeroed_succeeds, "ext.zeroed.announced")
+{
+    NEEDS_EXTENDED();
+    NEEDS_THAT(capabilities() & 1, "the call is not announced");
+    EXPECT_EQ(call(HvExtCallGetBootZeroedMemory), HV_STATUS_SUCCESS);
+}
+
+TEST(heat_is_a_list, "code.form.rep")
+{
+    NEEDS_EDITION(EDITION_6_0, EDITION_LAST);
+    NEEDS_EXTENDED();
+    NEEDS_THAT(capabilities() & 2, "the call is not announced");
+    EXPECT_EQ(call(HvExtCallMemoryHeatHint), HV_STATUS_INVALID_HYPERCALL_INPUT);
+}
+
+TEST(heat_counts_its_list, "hc.rep.complete-count")
+{
+    NEEDS_EDITION(EDITION_6_0, EDITION_LAST);
+    NEEDS_EXTENDED();
+    NEEDS_THAT(capabilities() & 2, "the call is not announced");
+    uint64_t result = hv_call(HvExtCallMemoryHeatHint | HV_REPS(2), gpa_of(page_alloc()), 0);
+    NEEDS_THAT(HV_STATUS_OF(result) == HV_STATUS_SUCCESS, "an empty hint is none here");
+    EXPECT_EQ(HV_REPS_DONE(result), 2);
+}
 
 TEST(unknown_extended, "ext.unknown")
 {

@@ -119,6 +119,7 @@ TEST(page_beyond, "stats.msr.beyond")
 static void write_vp_page(void *value)
 {
     wrmsr(HV_X64_MSR_STATS_VP_RETAIL_PAGE, (uint64_t)value);
+    wrmsr(HV_X64_MSR_STATS_VP_INTERNAL_PAGE, (uint64_t)value);
 }
 
 TEST(vp_registers_per_vp, "stats.msr.vp-scope")
@@ -128,6 +129,7 @@ TEST(vp_registers_per_vp, "stats.msr.vp-scope")
     smp_start();
     on_vp(1, write_vp_page, (void *)0x200000);
     EXPECT_EQ(rdmsr(HV_X64_MSR_STATS_VP_RETAIL_PAGE), 0);
+    EXPECT_EQ(rdmsr(HV_X64_MSR_STATS_VP_INTERNAL_PAGE), 0);
     on_vp(1, write_vp_page, NULL);
 }
 

@@ -82,6 +82,13 @@ TEST(withheld_faults, "stimer.msr.privilege")
     }
 }
 
+static void find_counts(void *counts)
+{
+    for (unsigned i = 0; i < STIMERS; i++) {
+        ((uint64_t *)counts)[i] = rdmsr(count_msr(i));
+    }
+}
+
 static void set_some(void *unused)
 {
     for (unsigned i = 0; i < STIMERS; i++) {
@@ -95,14 +102,19 @@ TEST(registers_are_per_vp, "stimer.msr.per-vp")
     NEEDS(AccessSyntheticTimerRegs);
     NEEDS_THAT(vp_count() > 1, "one VP");
     smp_start();
-    uint64_t config[STIMERS];
+    uint64_t config[STIMERS], before[STIMERS], after[STIMERS];
+    find_counts(before);
     on_vp(1, set_some, NULL);
     find_configs(config);
+    find_counts(after);
     for (unsigned i = 0; i < STIMERS; i++) {
         EXPECT(config[i] == 0, "timer %u: 0x%lx", i, config[i]);
+        EXPECT(after[i] == before[i], "count of timer %u: 0x%lx, then 0x%lx", i, before[i], after[i]);
     }
     on_vp(1, find_configs, config);
+    on_vp(1, find_counts, after);
     EXPECT_EQ(config[3] & FIELDS, HV_STIMER_SINT(9) | HV_STIMER_LAZY);
+    EXPECT_EQ(after[3], 0x1003);
 }
 
 TEST(config_fields, "stimer.config.fields")

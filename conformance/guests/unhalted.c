@@ -50,14 +50,16 @@ TEST(registers_are_per_vp, "unhalted.msr.per-vp")
     NEEDS_THAT(vp_count() > 1, "one VP");
     smp_start();
     wrmsr(config_msr, 0);
+    wrmsr(count_msr, 7);
     on_vp(1, set_timer, NULL);
     EXPECT_EQ(rdmsr(config_msr), 0);
+    EXPECT_EQ(rdmsr(count_msr), 7);
 }
 
 TEST(config_fields, "unhalted.config.fields", "unhalted.count.round-trip")
 {
     NEEDS_TIMER();
-    const uint64_t counts[] = {1, 0x123456789abcdef0, 10000000};
+    const uint64_t counts[] = {1, 0x123456789abcdef0, ~0ULL, 10000000};
     for (unsigned i = 0; i < ARRAY_COUNT(counts); i++) {
         wrmsr(count_msr, counts[i]);
         EXPECT_EQ_FOR("unhalted.count.round-trip", rdmsr(count_msr), counts[i]);

@@ -21,8 +21,7 @@ hand_copy() {
 hand_mutants() { # prints the names of those it ran
     local name names=()
     for name in $(sed -n 's/^mutant //p' "$here/hand.txt"); do
-        # shellcheck disable=SC2254
-        case hand:$name in $only) names+=("$name") ;; esac
+        ! wanted "hand:$name" || names+=("$name")
     done
     [ ${#names[@]} -gt 0 ] || return 0
     hand_copy

@@ -172,12 +172,21 @@ static uint64_t highest_bit(uint64_t mask)
     return mask == 0 ? 0 : 1ULL << (63 - __builtin_clzll(mask));
 }
 
-/* The bit that RESERVED_MORE refuses: the highest that is not reserved. Pages beyond the GPA space may be refused in two
- * registers (hcpg.moves.beyond, vp.assist.beyond), so there it is one of a page within. */
+/* The bit that RESERVED_MORE refuses: the highest that is not reserved. In some rows that bit may be refused, or has no
+ * meaning, by the text; there it is one that has. */
 static uint64_t refused_bit(const struct msr_row *row)
 {
-    bool page = row->index == 0x40000001 || row->index == 0x40000073;
-    return page ? PAGE_BYTES : highest_bit(~row->must_be_zero);
+    switch (row->index) {
+    case 0x40000001: /* a page beyond the GPA space may be refused (hcpg.moves.beyond, vp.assist.beyond): one within */
+    case 0x40000073:
+        return PAGE_BYTES;
+    case 0x40000080: /* SCONTROL: all but bit 0 is RsvdP */
+        return 1;
+    case 0x40000106: /* REENLIGHTENMENT_CONTROL: there are not so many VPs; its enable bit */
+        return 1 << 16;
+    default: /* SINTs: RsvdP above auto-EOI */
+        return row->index >= 0x40000090 && row->index <= 0x4000009f ? 1 << 17 : highest_bit(~row->must_be_zero);
+    }
 }
 
 static void record(const char *format, uint32_t index, uint32_t detail)
@@ -256,7 +265,7 @@ static enum msr_outcome mutant_rdmsr(void *owner, struct vcpu *vp, uint32_t msr,
         return MSR_OK;
     }
     if (outcome == MSR_OK && chosen.fault == RESET_VALUE && !*has_written(row, vp)) {
-        *value ^= 0x1000;
+        *value ^= 1;
     }
     return outcome;
 }

@@ -9,9 +9,11 @@ report() { # DIR...; into DIR/sum of the first. True when each mutant failed wha
     local sum=$1/sum dir
     rm -rf "$sum"
     mkdir -p "$sum"
+    : >"$sum/all"
     for dir in "$@"; do
         cat "$dir/mutants" >>"$sum/mutants"
-        cat "$dir"/fallen/* >>"$sum/all"
+        awk 'FNR == NR { anew[$1]; next } !($1 in anew)' "$dir/mutants" "$sum/all" >"$sum/kept"
+        cat "$sum/kept" "$dir"/fallen/* >"$sum/all"
         awk '$2 == "pass" { sub(/^[0-9]+:/, "", $1); print $1 }' "$dir/sound/whole" >>"$sum/sound"
     done
     sort -u -o "$sum/mutants" "$sum/mutants"
@@ -34,10 +36,12 @@ report() { # DIR...; into DIR/sum of the first. True when each mutant failed wha
     comm -23 "$sum/sound" "$sum/proven" >"$sum/unproven"
 
     list "clauses that pass and that no mutant has failed" "$sum/unproven"
+    grep ' \*$' "$sum/all" | cut -d ' ' -f 1 | comm -23 - <(cut -d ' ' -f 1 "$sum/falls" | sort -u) >"$sum/broken" || true
+    list "seen, but only because a probe broke" "$sum/broken"
     list "survived" "$sum/survived"
     list "killed though tests/mutants/survivors excuses it" "$sum/risen"
     list "failed though no row of tests/mutants/expected allows it" "$sum/beyond"
-    say "$(wc -l <"$sum/mutants") mutants, $(grep -c '^hand:' "$sum/mutants") by hand: $(wc -l <"$sum/killed") killed, $(wc -l <"$sum/survived") survived," \
+    say "$(wc -l <"$sum/mutants") mutants, $(grep -c '^hand:' "$sum/mutants") by hand: $(wc -l <"$sum/killed") killed ($(wc -l <"$sum/broken") by breaking), $(wc -l <"$sum/survived") survived," \
         "$(comm -12 "$sum/alive" "$sum/excused" | wc -l) excused, $(wc -l <"$sum/beyond") beyond what they may; $(wc -l <"$sum/proven") clauses proven, $(wc -l <"$sum/unproven") not"
     [ ! -s "$sum/survived" ] && [ ! -s "$sum/risen" ] && [ ! -s "$sum/beyond" ]
 }

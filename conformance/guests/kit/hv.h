@@ -198,6 +198,7 @@ enum {
     HvCallRetrieveDebugData = 0x006a,
     HvCallResetDebugSession = 0x006b,
     HvCallRetargetDeviceInterrupt = 0x007e,
+    HvCallAssertVirtualInterrupt = 0x0094,
     HvCallStartVirtualProcessor = 0x0099,
     HvCallGetVpIndexFromApicId = 0x009a,
     HvExtCallQueryCapabilities = 0x8001,
