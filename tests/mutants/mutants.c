@@ -84,6 +84,25 @@ static bool msr_fault_fits(const struct msr_row *row, enum msr_fault fault)
     }
 }
 
+/* What the processor says of itself, whose every bit the texts of 2.0 to 4.0 name, and whether there is a hypervisor. */
+static void list_processor_leaves(void)
+{
+    static const uint32_t of_bits[] = {0x00000001, 0x80000001},
+                          of_words[] = {0, 5, 6, 0x80000000, 0x80000007, 0x80000008, 0x8000000a};
+    for (size_t i = 0; i < ARRAY_COUNT(of_bits); i++) {
+        for (unsigned bit = 0; bit < 64; bit++) {
+            printf("cpuid:%08x:%s:%u\n", of_bits[i], register_names[2 + bit / 32], bit % 32);
+        }
+    }
+    printf("cpuid:00000001:eax:more\ncpuid:00000001:ebx:more\ncpuid:00000001:ebx:zero\n");
+    for (size_t i = 0; i < ARRAY_COUNT(of_words); i++) {
+        for (unsigned word = 0; word < 4; word++) {
+            printf("cpuid:%08x:%s:zero\ncpuid:%08x:%s:more\n", of_words[i], register_names[word], of_words[i],
+                   register_names[word]);
+        }
+    }
+}
+
 /* CPUID words that are zero anyway have no mutant that zeroes them. */
 static void list(const struct profile *profile)
 {
@@ -108,7 +127,7 @@ static void list(const struct profile *profile)
             printf("cpuid:%08x:%s:more\n", leaf, register_names[word]);
         }
     }
-    printf("cpuid:00000001:ecx:31\n");
+    list_processor_leaves();
     for (size_t i = 0; i < hv_hypercall_row_count; i++) {
         const struct hypercall_row *row = &hv_hypercall_rows[i];
         printf("hypercall:%04x:any\n", row->code);

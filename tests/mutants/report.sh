@@ -5,7 +5,9 @@ list() { # TITLE FILE
     sed 's/^/  /' "$2"
 }
 
-report() { # DIR...; into DIR/sum of the first. True when each mutant failed what it may and no less, and the rest is excused
+# Into DIR/sum of the first. True when each mutant failed what it may and no less, the rest is excused, and conformance/unproven.txt names what
+# no mutant has proven (asked of a report of all kinds of mutants alone).
+report() { # DIR...
     local sum=$1/sum dir
     rm -rf "$sum"
     mkdir -p "$sum"
@@ -34,14 +36,23 @@ report() { # DIR...; into DIR/sum of the first. True when each mutant failed wha
     awk -f "$here/allowed.awk" "$sum/may" "$sum/falls" >"$sum/beyond"
     awk -f "$here/allowed.awk" "$sum/may.named" "$sum/falls" | comm -23 "$sum/falls" - | cut -d ' ' -f 2 | sort -u >"$sum/proven"
     comm -23 "$sum/sound" "$sum/proven" >"$sum/unproven"
+    : >"$sum/listed"
+    : >"$sum/unlisted"
+    if [ "$(cut -d : -f 1 "$sum/mutants" | sort -u | wc -l)" = 4 ]; then
+        { grep '^[a-z]' "$house/conformance/unproven.txt" || true; } | sort >"$sum/list"
+        comm -12 "$sum/list" "$sum/proven" >"$sum/listed"
+        comm -23 "$sum/unproven" "$sum/list" >"$sum/unlisted"
+    fi
 
     list "clauses that pass and that no mutant has failed" "$sum/unproven"
     grep ' \*$' "$sum/all" | cut -d ' ' -f 1 | comm -23 - <(cut -d ' ' -f 1 "$sum/falls" | sort -u) >"$sum/broken" || true
     list "seen, but only because a probe broke" "$sum/broken"
+    list "proven, though conformance/unproven.txt names them" "$sum/listed"
+    list "unproven, and conformance/unproven.txt does not name them" "$sum/unlisted"
     list "survived" "$sum/survived"
     list "killed though tests/mutants/survivors excuses it" "$sum/risen"
     list "failed though no row of tests/mutants/expected allows it" "$sum/beyond"
     say "$(wc -l <"$sum/mutants") mutants, $(grep -c '^hand:' "$sum/mutants") by hand: $(wc -l <"$sum/killed") killed ($(wc -l <"$sum/broken") by breaking), $(wc -l <"$sum/survived") survived," \
         "$(comm -12 "$sum/alive" "$sum/excused" | wc -l) excused, $(wc -l <"$sum/beyond") beyond what they may; $(wc -l <"$sum/proven") clauses proven, $(wc -l <"$sum/unproven") not"
-    [ ! -s "$sum/survived" ] && [ ! -s "$sum/risen" ] && [ ! -s "$sum/beyond" ]
+    [ ! -s "$sum/survived" ] && [ ! -s "$sum/risen" ] && [ ! -s "$sum/beyond" ] && [ ! -s "$sum/listed" ] && [ ! -s "$sum/unlisted" ]
 }

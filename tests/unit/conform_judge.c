@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "conformance/report.h"
 
@@ -214,5 +215,46 @@ Test(record, what_is_no_record_is_refused)
         cr_assert_not_null(o, "%s", text);
         cr_expect_not(record_from_json(o, &r, &why), "%s", text);
         json_decref(o);
+    }
+}
+
+/* ---- what no mutant has proven ---- */
+
+/* A folder with that unproven.txt; what its ids are not gives the place and no more. */
+static bool read_unproven(struct ledger *l, const char *text, struct message *why)
+{
+    char folder[] = "/tmp/orrery-test-XXXXXX", file[64];
+    cr_assert_not_null(mkdtemp(folder));
+    snprintf(file, sizeof file, "%s/unproven.txt", folder);
+    FILE *f = fopen(file, "w");
+    cr_assert(f != NULL && fputs(text, f) >= 0 && fclose(f) == 0);
+    bool ok = unproven_read(folder, l, why);
+    cr_expect(unlink(file) == 0 && rmdir(folder) == 0);
+    return ok;
+}
+
+Test(unproven, marks_its_clauses_and_judged_ones_are_counted)
+{
+    struct ledger *l = ledger();
+    struct message why = {.text = {0}};
+    cr_assert(read_unproven(l, "# those\n\nt.b\nt.c\n", &why), "%s", why.text);
+    cr_expect(!ledger_find(l, "t.a")->unproven && ledger_find(l, "t.b")->unproven);
+    struct ktap_line lines[] = {line("x", "t.a", VERDICT_PASS), line("x", "t.b", VERDICT_PASS)};
+    struct record r = said("p", lines, 2);
+    struct judgement j = judged(l, &r, 1, &nothing_known, &no_baseline);
+    cr_expect_eq(j.unproven, 1, "t.c is of other editions");
+    judgement_free(&j);
+    ledger_free(l);
+}
+
+Test(unproven, names_clauses_with_tests)
+{
+    static const char *const wrong[] = {"t.a\nt.x\n", "t.a\nt.d\n", "t.a\nT!\n"};
+    for (unsigned i = 0; i < 3; i++) {
+        struct ledger *l = ledger();
+        struct message why = {.text = {0}};
+        cr_expect_not(read_unproven(l, wrong[i], &why));
+        cr_expect(strstr(why.text, "unproven.txt:2:1: ") != NULL, "%s", why.text);
+        ledger_free(l);
     }
 }
