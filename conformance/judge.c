@@ -113,7 +113,7 @@ static void take(struct clause_result *result, bool *any, enum verdict_word word
     *any = true;
 }
 
-/* False: nothing can be said, for the clause's scenarios belong to other shards. */
+/* False: nothing can be said, for the clause's scenarios, or those with its test, belong to other shards. */
 static bool decide(struct clause_result *result, size_t place, const struct answers *a, const struct column_result *c,
                    const struct record *records, size_t record_count, const struct judge_rules *rules)
 {
@@ -133,7 +133,7 @@ static bool decide(struct clause_result *result, size_t place, const struct answ
             take(result, &any, VERDICT_BROKEN, r, NULL, r->trouble);
         }
     }
-    if (!any && silent != NULL) {
+    if (!any && silent != NULL && !rules->partial) {
         take(result, &any, VERDICT_BROKEN, silent, NULL, "a probe with a test of it ran and said nothing of it");
     }
     if (!any && !rules->partial) {
@@ -190,8 +190,8 @@ static bool find_fallen(struct column_result *c, const struct judge_rules *rules
     c->fallen = calloc(b->count + 1, sizeof *c->fallen);
     for (size_t i = 0; c->fallen != NULL && i < b->count; i++) {
         const struct clause_result *r = result_of(c, b->ids[i]);
-        bool outside =
-            r == NULL && (rules->partial || (rules->clause_glob != NULL && !glob_match(rules->clause_glob, b->ids[i])));
+        bool elsewhere = rules->partial && (r == NULL || r->word == VERDICT_NOT_SUPPORTED);
+        bool outside = elsewhere || (r == NULL && rules->clause_glob != NULL && !glob_match(rules->clause_glob, b->ids[i]));
         if (!outside && (r == NULL || r->word != VERDICT_PASS)) {
             c->fallen[c->fallen_count++] = b->ids[i];
         }

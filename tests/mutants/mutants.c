@@ -225,9 +225,11 @@ static void record_msr(const struct msr_row *row, enum msr_fault fault, bool sho
     }
 }
 
+/* Registers that are the processor's own, and nowhere in the hypervisor, are a VP's too. */
 static bool *has_written(const struct msr_row *row, const struct vcpu *vp)
 {
-    return &written[row - hv_msr_rows][row->scope == SCOPE_VP ? vp_index(vp) : 0];
+    bool of_vp = row->scope == SCOPE_VP || row->gate == HV_AccessIntrCtrlRegs || row->gate == HV_Npiep1Available;
+    return &written[row - hv_msr_rows][of_vp ? vp_index(vp) : 0];
 }
 
 static enum msr_outcome recorded_rdmsr(void *owner, struct vcpu *vp, uint32_t msr, uint64_t *value)

@@ -218,6 +218,29 @@ Test(record, what_is_no_record_is_refused)
     }
 }
 
+Test(judge, in_a_shard_silence_says_nothing)
+{
+    struct ledger *l = ledger();
+    struct ktap_line lines[] = {line("x", "t.b", VERDICT_PASS)};
+    struct record r = said("p", lines, 1);
+    struct judgement whole = judged(l, &r, 1, &nothing_known, &no_baseline), part;
+    const struct judge_rules rules = {l, &nothing_known, &no_baseline, NULL, true};
+    cr_assert(judge(&part, &column, 1, &r, 1, &rules));
+    cr_expect_eq(word_of(&whole, "t.a"), VERDICT_BROKEN, "its probe ran and said nothing of it");
+    cr_expect(part.columns[0].count == 1 && part.columns[0].summary[VERDICT_PASS] == 1, "another shard's run may say it");
+    cr_expect(judgement_good(&part));
+    judgement_free(&whole);
+    judgement_free(&part);
+    lines[0].word = VERDICT_NOT_SUPPORTED;
+    const char *ids[] = {"t.a", "t.b"};
+    const struct baseline both = {"f", (char *)"", ids, 2};
+    const struct judge_rules of_part = {l, &nothing_known, &both, NULL, true};
+    cr_assert(judge(&part, &column, 1, &r, 1, &of_part));
+    cr_expect_eq(part.columns[0].fallen_count, 0, "another shard's run may pass");
+    judgement_free(&part);
+    ledger_free(l);
+}
+
 /* ---- what no mutant has proven ---- */
 
 /* A folder with that unproven.txt; what its ids are not gives the place and no more. */
