@@ -30,6 +30,17 @@ static void say(struct record *r, const char *text)
     }
 }
 
+/* What the guest thinks has passed, its scenario contradicts: that is no verdict. */
+static void doubt_passes(struct record *r, const char *text)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        if (r->lines[i].word == VERDICT_PASS) {
+            r->lines[i].word = VERDICT_BROKEN;
+            snprintf(r->lines[i].message, sizeof r->lines[i].message, "%s", text);
+        }
+    }
+}
+
 static bool begin(const struct ask *a, struct record *r)
 {
     *r = (struct record){.number = a->number,
@@ -72,7 +83,7 @@ static void judge_end(struct record *r, const struct runner *run)
                  broken);
         say(r, text);
     } else if (code == 0 && !runner_met(run)) {
-        say(r, "the probe found nothing wrong, but an expectation of its scenario is not met");
+        doubt_passes(r, "the probe found nothing wrong, but an expectation of its scenario is not met");
     }
 }
 
