@@ -424,6 +424,9 @@ TEST(result_in_edx_eax, "hc.result.register-32")
     r = call_in_32(HvCallFlushVirtualAddressList | HV_REPS(3), gpa_of(in), 0, false, &vector);
     EXPECT_EQ(r.eax & 0xffff, HV_STATUS_SUCCESS);
     EXPECT_EQ(r.edx & 0xfff, 3);
+    r = call_in_32(HvCallFlushVirtualAddressList | HV_REPS(3) | 1ULL << 48, gpa_of(in), 0, false, &vector);
+    EXPECT_EQ(r.eax & 0xffff, HV_STATUS_SUCCESS);
+    EXPECT_EQ(r.edx, 3); /* EDX held the start index beside the count */
 }
 
 TEST(status_in_low_bits, "hc.result.status")

@@ -256,11 +256,17 @@ TEST(pending_flag, "message.pending.set", "message.pending.clear")
     spin_100ns(SILENCE_100NS);
     EXPECT_FOR("message.pending.clear", !(m->flags & HV_MESSAGE_PENDING), "set with nothing behind it");
     post(CONNECTION_SINT3, 2);
+    post(CONNECTION_SINT3, 3);
     spin_100ns(SILENCE_100NS);
     slot_clear(SINT_MESSAGES);
-    EXPECT_FOR("message.pending.set", m->flags & HV_MESSAGE_PENDING, "clear although one waits");
+    EXPECT_FOR("message.pending.set", m->flags & HV_MESSAGE_PENDING, "clear although two wait");
     eom();
     REQUIRE(slot_fills(SINT_MESSAGES), "the second did not arrive");
+    EXPECT_FOR("message.pending.set", m->flags & HV_MESSAGE_PENDING,
+               "clear although the third came before the second was there");
+    slot_clear(SINT_MESSAGES);
+    eom();
+    REQUIRE(slot_fills(SINT_MESSAGES), "the third did not arrive");
     EXPECT_FOR("message.pending.clear", !(m->flags & HV_MESSAGE_PENDING), "set in the last one");
 }
 

@@ -418,13 +418,16 @@ TEST(message_page_per_vp, "ovl.per-vp.simp")
 TEST(contents_move_along, "ovl.contents-move")
 {
     NEEDS(AccessSynicRegs);
-    volatile uint64_t *a = page_alloc(), *b = page_alloc();
-    wrmsr(HV_X64_MSR_SIEFP, gpa_of(a) | 1);
-    a[3] = 0x8000000000000001;
-    wrmsr(HV_X64_MSR_SIEFP, gpa_of(b) | 1);
-    EXPECT_EQ(b[3], 0x8000000000000001);
-    EXPECT_EQ(a[3], 0);
-    b[3] = 0;
+    for (uint32_t msr = HV_X64_MSR_SIEFP; msr <= HV_X64_MSR_SIMP; msr++) {
+        volatile uint64_t *a = page_alloc(), *b = page_alloc();
+        wrmsr(msr, gpa_of(a) | 1);
+        a[3] = 0x8000000000000001;
+        wrmsr(msr, gpa_of(b) | 1);
+        EXPECT_EQ(b[3], 0x8000000000000001);
+        EXPECT_EQ(a[3], 0);
+        b[3] = 0;
+        wrmsr(msr, 0);
+    }
 }
 
 /* ---- the GPA space below ---- */

@@ -84,22 +84,26 @@ static bool msr_fault_fits(const struct msr_row *row, enum msr_fault fault)
     }
 }
 
-/* What the processor says of itself, whose every bit the texts of 2.0 to 4.0 name, and whether there is a hypervisor. */
+/* What the processor says of itself: the bits and words that the texts name, and whether there is a hypervisor. */
 static void list_processor_leaves(void)
 {
-    static const uint32_t of_bits[] = {0x00000001, 0x80000001},
-                          of_words[] = {0, 5, 6, 0x80000000, 0x80000007, 0x80000008, 0x8000000a};
-    for (size_t i = 0; i < ARRAY_COUNT(of_bits); i++) {
-        for (unsigned bit = 0; bit < 64; bit++) {
-            printf("cpuid:%08x:%s:%u\n", of_bits[i], register_names[2 + bit / 32], bit % 32);
+    static const char *const others[] = {"00000000:eax:zero", "00000000:eax:more", "00000001:ebx:zero", "00000005:eax:more",
+                                         "00000005:ebx:more", "00000005:ecx:more", "00000005:edx:more", "00000006:eax:more",
+                                         "80000000:eax:zero", "80000001:ecx:2",    "80000001:edx:20",   "80000001:edx:26",
+                                         "80000001:edx:27",   "80000001:edx:29",   "80000007:edx:more", "80000008:eax:zero",
+                                         "80000008:eax:more", "8000000a:eax:more", "8000000a:ebx:more", "8000000a:ecx:more",
+                                         "8000000a:edx:more"};
+    static const uint32_t unnamed_ecx = 0x04982201, unnamed_edx = 0x18000000;
+    for (unsigned bit = 0; bit < 32; bit++) {
+        if (!(unnamed_ecx >> bit & 1)) {
+            printf("cpuid:00000001:ecx:%u\n", bit);
+        }
+        if (!(unnamed_edx >> bit & 1)) {
+            printf("cpuid:00000001:edx:%u\n", bit);
         }
     }
-    printf("cpuid:00000001:eax:more\ncpuid:00000001:ebx:more\ncpuid:00000001:ebx:zero\n");
-    for (size_t i = 0; i < ARRAY_COUNT(of_words); i++) {
-        for (unsigned word = 0; word < 4; word++) {
-            printf("cpuid:%08x:%s:zero\ncpuid:%08x:%s:more\n", of_words[i], register_names[word], of_words[i],
-                   register_names[word]);
-        }
+    for (size_t i = 0; i < ARRAY_COUNT(others); i++) {
+        printf("cpuid:%s\n", others[i]);
     }
 }
 
