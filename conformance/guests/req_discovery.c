@@ -48,7 +48,7 @@ TEST(discovery_needs_no_setup, "req.minimal.discovery", "req.disc.no-setup")
 
 TEST(present_on_every_vp, "req.disc.present")
 {
-    NEEDS_HYPERVISOR();
+    NEEDS_THAT(hv_signs(), "no hypervisor");
     smp_start();
     for (unsigned i = 0; i < vp_count(); i++) {
         uint32_t ecx = 0;
@@ -64,7 +64,7 @@ TEST(present_at_every_level, "req.disc.present.modes")
 {
     uint32_t ecx = 0;
     struct regs32 real = {0}, wide = {0};
-    NEEDS_HYPERVISOR();
+    NEEDS_THAT(hv_signs(), "no hypervisor");
     EXPECT_EQ(run_at_cpl3(leaf1_ecx_read, &ecx).vector, NO_FAULT);
     EXPECT(ecx >> 31, "not at CPL3");
     EXPECT_EQ(run_in_16bit_real(cpuid_real, (size_t)(cpuid_real_end - cpuid_real), &real).vector, NO_FAULT);

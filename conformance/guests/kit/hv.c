@@ -10,9 +10,14 @@ struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
     return c;
 }
 
+bool hv_signs(void)
+{
+    return cpuid(HV_CPUID_INTERFACE, 0).eax == HV_INTERFACE_SIGNATURE;
+}
+
 bool hv_present(void)
 {
-    return cpuid(1, 0).ecx >> 31 && cpuid(HV_CPUID_INTERFACE, 0).eax == HV_INTERFACE_SIGNATURE;
+    return cpuid(1, 0).ecx >> 31 && hv_signs();
 }
 
 bool has(enum hv_bit bit)

@@ -95,7 +95,8 @@ struct cpuid {
     uint32_t eax, ebx, ecx, edx;
 };
 struct cpuid cpuid(uint32_t leaf, uint32_t subleaf);
-bool hv_present(void);     /* the present bit and "Hv#1" */
+bool hv_signs(void);       /* "Hv#1", whether or not the present bit is there */
+bool hv_present(void);     /* both */
 bool has(enum hv_bit bit); /* announced by CPUID, under a hypervisor with "Hv#1" */
 
 enum vector {
