@@ -1,11 +1,7 @@
 /* HvAssertVirtualInterrupt and HvClearVirtualInterrupt asked by a child. Clauses: apic.assert.*; TLFS 6.0b §10.5.1. */
 #include "vps.h"
 
-enum {
-    HvCallAssertVirtualInterruptOld = 0x55,
-    HvCallClearVirtualInterrupt = 0x56,
-    VECTOR = 0x50
-};
+enum { HvCallAssertVirtualInterruptOld = 0x55, HvCallClearVirtualInterrupt = 0x56, VECTOR = 0x50 };
 
 /* A fixed interrupt for the caller's own APIC. */
 static unsigned assert_self(unsigned code)
