@@ -66,12 +66,12 @@ void report_text(FILE *out, const struct judgement *j)
     }
     print_table(out, j);
     print_wrong(out, j);
-    fprintf(out, "\n%zu of %zu clauses with tests are judged (pass or fail under a profile that ran)\n", j->judged,
+    fprintf(out, "\n%zu of %zu clauses with tests are judged (pass or fail under a profile that ran)", j->judged,
             j->with_tests);
     if (j->unproven > 0) {
-        fprintf(out, "%zu of them are unproven: no fault in the model has made their tests fail (conformance/unproven.txt)\n",
-                j->unproven);
+        fprintf(out, "; no fault in the model has made %zu of them fail (conformance/unproven.txt)", j->unproven);
     }
+    fputc('\n', out);
     if (new_passes > 0) {
         fprintf(out, "%zu passes are not in the baseline yet: orrery conform --update-baseline\n", new_passes);
     }
