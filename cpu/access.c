@@ -191,11 +191,10 @@ static void place_write(struct vcpu *v, const struct place *p, unsigned bytes, c
     }
 }
 
-/* TLFS 6.0b §3.13: a write to a read-only overlay (the hypercall page) raises #GP. */
 static void prepare_write(struct vcpu *v, const struct place *p, unsigned bytes)
 {
     if (p->read_only) {
-        vp_gp0(v);
+        mmu_refuse_write(v, p->frame);
     }
     if (p->host == NULL ||
         ((memory_track(v->machine->memory, p->frame) & (MEMORY_CODE | MEMORY_TABLE)) && mmu_write_needs_alone(v, p, bytes))) {
@@ -378,7 +377,7 @@ static void probe(struct vcpu *v, uint64_t linear, unsigned bytes, enum access a
     for (uint64_t at = linear; at < end; at = (at | PAGE_OFFSET_MASK) + 1) {
         struct place p = mmu_place(v, wrap(v, at), access, kind_of(v));
         if (access == ACCESS_WRITE && p.read_only) {
-            vp_gp0(v);
+            mmu_refuse_write(v, p.frame);
         }
     }
 }

@@ -356,6 +356,9 @@ static void deliver_chain(struct vcpu *v, struct fault f)
 {
     enum { CHAIN_MAX = 16 };
     for (unsigned i = 0; i < CHAIN_MAX; i++) {
+        if (f.vector == VEC_MC && !(v->s.cr4 & CR4_MCE)) {
+            break; /* 3A §6.15, interrupt 18 */
+        }
         if (LIKELY(try_exception(v, &f))) {
             charge(v, EXIT_EXCEPTION);
             if (f.vector == VEC_DB) {

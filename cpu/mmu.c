@@ -64,6 +64,16 @@ static bool stale_serves(struct vcpu *v, uint64_t linear, enum access access, en
     return false;
 }
 
+/* TLFS 6.0b §3.13 (hypercall page: #GP), TLFS 2.0a §21.1.2 (statistics: #MC). A processor without machine checks knows #GP
+ * alone. */
+_Noreturn void mmu_refuse_write(struct vcpu *v, uint32_t frame)
+{
+    if (overlay_write_of(v->machine->memory, frame) == OVERLAY_WRITE_MC && vp_has(v, FEAT_MCE)) {
+        vp_raise(v, VEC_MC);
+    }
+    vp_gp0(v);
+}
+
 /* A complete, allowed translation, or a page fault. */
 static void translate(struct vcpu *v, uint64_t linear, enum access access, enum tlb_kind kind, struct walk *w)
 {
@@ -80,7 +90,10 @@ static void translate(struct vcpu *v, uint64_t linear, enum access access, enum 
     if (!walk_access_allowed(v, w->rights, access, kind)) {
         vp_raise_page_fault(v, linear, walk_fault_error(v, 1, access, kind));
     }
-    walk_set_accessed(v, w, access == ACCESS_WRITE);
+    const struct step *refused = walk_set_accessed(v, w, access == ACCESS_WRITE);
+    if (UNLIKELY(refused != NULL)) {
+        mmu_refuse_write(v, refused->frame);
+    }
     if (v->cpu->config.policy == TRANSLATE_STALEST && w->steps != 0) {
         const struct step *leaf = &w->step[w->steps - 1];
         stale_add(v, linear,

@@ -1,6 +1,6 @@
 /* The page tables as the SDM has them: 32-bit, PAE, 4-level and 5-level paging, access rights, error codes, accessed and dirty
  * bits. SDM 3A chapter 4. Accessed and dirty bits are set only when the whole access is allowed (§4.8 leaves it open for
- * faulting ones).
+ * faulting ones), and never on a page that the guest may not write.
  */
 #include <string.h>
 
@@ -185,10 +185,22 @@ uint32_t walk_fault_error(const struct vcpu *v, uint32_t error, enum access acce
     return error;
 }
 
-void walk_set_accessed(struct vcpu *v, const struct walk *w, bool write)
+static uint64_t accessed_bits(const struct walk *w, unsigned step, bool write)
+{
+    return write && step + 1 == w->steps ? PTE_A | PTE_D : PTE_A;
+}
+
+const struct step *walk_set_accessed(struct vcpu *v, const struct walk *w, bool write)
 {
     for (unsigned i = 0; i < w->steps; i++) {
-        bool leaf = i + 1 == w->steps;
-        set_bits(v, &w->step[i], leaf && write ? PTE_A | PTE_D : PTE_A);
+        const struct step *s = &w->step[i];
+        bool lacks = s->frame != FRAME_NONE && ~s->entry & accessed_bits(w, i, write);
+        if (UNLIKELY(lacks) && overlay_write_of(v->machine->memory, s->frame) != OVERLAY_WRITABLE) {
+            return s;
+        }
     }
+    for (unsigned i = 0; i < w->steps; i++) {
+        set_bits(v, &w->step[i], accessed_bits(w, i, write));
+    }
+    return NULL;
 }

@@ -125,7 +125,7 @@ uint32_t memory_frame(const struct memory *m, gpa_t at, bool *writable)
     if (p == NULL) {
         return FRAME_NONE; /* nothing there, or RAM under MMIO */
     }
-    *writable = m->overlays[p->overlay].guest_writable;
+    *writable = m->overlays[p->overlay].write == OVERLAY_WRITABLE;
     return m->ram_frames + p->overlay;
 }
 
@@ -271,13 +271,18 @@ void page_cover(struct memory *m, uint64_t page)
     }
 }
 
-int overlay_create(struct memory *m, const char *name, bool guest_writable)
+int overlay_create(struct memory *m, const char *name, enum overlay_write write)
 {
     if (m->overlay_count == MEMORY_OVERLAYS) {
         return -1;
     }
-    m->overlays[m->overlay_count] = (struct overlay){.name = name, .guest_writable = guest_writable};
+    m->overlays[m->overlay_count] = (struct overlay){.name = name, .write = write};
     return (int)m->overlay_count++;
+}
+
+enum overlay_write overlay_write_of(const struct memory *m, uint32_t frame)
+{
+    return frame < m->ram_frames ? OVERLAY_WRITABLE : m->overlays[frame - m->ram_frames].write;
 }
 
 static struct overlay *overlay_of(struct memory *m, int overlay)

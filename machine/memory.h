@@ -74,8 +74,12 @@ bool memory_write(struct memory *m, gpa_t at, const void *from, size_t bytes);
 
 /* ---- overlays ---- */
 
+/* What a guest's write to an overlay does: it is made, or raises #GP(0) or a machine check, and changes nothing. */
+enum overlay_write { OVERLAY_WRITABLE, OVERLAY_WRITE_GP, OVERLAY_WRITE_MC };
 /* An overlay has its own zeroed frame; `name` is borrowed. Returns its id (>= 0), or -1 when none is left. */
-int overlay_create(struct memory *m, const char *name, bool guest_writable);
+int overlay_create(struct memory *m, const char *name, enum overlay_write write);
+/* Of any frame; RAM is writable. */
+enum overlay_write overlay_write_of(const struct memory *m, uint32_t frame);
 /* Hides whatever lies at the page; false (and the overlay stays where it was) if `at` is beyond 2^52 or unaligned.
  * Of several overlays at one page the last placed is seen. */
 bool overlay_place(struct memory *m, int overlay, gpa_t at);

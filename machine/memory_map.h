@@ -18,7 +18,7 @@ enum {
 
 struct overlay {
     const char *name;
-    bool guest_writable;
+    enum overlay_write write;
     bool placed;
     uint64_t page; /* when placed */
 };

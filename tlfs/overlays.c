@@ -65,14 +65,14 @@ static struct overlay_register *vp_page(struct partition *p, unsigned vp, unsign
 bool overlays_create(struct partition *p)
 {
     struct memory *m = p->machine->memory;
-    p->registers.hypercall.overlay = overlay_create(m, "hypercall", false);
-    p->registers.reference_tsc.overlay = overlay_create(m, "reference-tsc", false);
+    p->registers.hypercall.overlay = overlay_create(m, "hypercall", OVERLAY_WRITE_GP);
+    p->registers.reference_tsc.overlay = overlay_create(m, "reference-tsc", OVERLAY_WRITE_GP);
     bool ok = p->registers.hypercall.overlay >= 0 && p->registers.reference_tsc.overlay >= 0;
     ok = statistics_create(p) && ok;
     static const char *const names[VP_PAGES] = {"vp-assist", "siefp", "simp"};
     for (unsigned i = 0; i < p->vp_count * VP_PAGES; i++) {
         struct overlay_register *r = vp_page(p, i / VP_PAGES, i % VP_PAGES);
-        r->overlay = overlay_create(m, names[i % VP_PAGES], true);
+        r->overlay = overlay_create(m, names[i % VP_PAGES], OVERLAY_WRITABLE);
         ok = ok && r->overlay >= 0;
     }
     if (ok) {

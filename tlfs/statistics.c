@@ -75,7 +75,7 @@ static bool pages_create(struct memory *m, struct overlay_register pages[STATIST
 {
     bool ok = true;
     for (unsigned i = 0; i < STATISTICS_PAGES; i++) {
-        pages[i].overlay = overlay_create(m, "statistics", false);
+        pages[i].overlay = overlay_create(m, "statistics", OVERLAY_WRITE_MC);
         ok = ok && pages[i].overlay >= 0;
     }
     return ok;

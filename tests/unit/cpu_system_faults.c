@@ -223,3 +223,81 @@ Test(system_faults, io_bitmap_beyond_the_tss_limit_denies)
     guest_run(&g);
     EXPECT_EVENT(&g, VEC_GP, 0, CODE3);
 }
+
+/* ---- pages that a guest may only read, TLFS 6.0b §3.13, 2.0a §21.1.2 ---- */
+
+enum { READ_ONLY_PAGE = 0x1000000, TABLES_BEHIND = 0x40 }; /* beyond RAM; entry of the PML4 */
+
+/* CODE0: MOV [RBX], RAX; HLT, at a page that answers writes with `write`. */
+static struct guest store_to_overlay(enum overlay_write write, bool machine_checks, uint64_t cr4)
+{
+    struct guest plain = guest_64(VENDOR_INTEL, 0);
+    struct cpu_config config = plain.config;
+    const char *why;
+    cr_assert(!machine_checks || cpu_model_set(&config.model, "mce", true, &why));
+    struct guest g = guest_twin(&plain, &config, NULL);
+    guest_destroy(&plain);
+    int overlay = overlay_create(g.machine->memory, "page", write);
+    overlay_touch(g.machine->memory, overlay);
+    memset(overlay_host(g.machine->memory, overlay), 0x11, PAGE_BYTES);
+    cr_assert(overlay_place(g.machine->memory, overlay, gpa(READ_ONLY_PAGE)));
+    poke(&g, TABLES + 0x2000 + 8 * (READ_ONLY_PAGE >> 21), READ_ONLY_PAGE | 0x87, 8);
+    CODE(&g, CODE0, 0x48, 0x89, 0x03, 0xf4);
+    g.s.gpr[RAX] = 0x2222222222222222;
+    g.s.gpr[RBX] = READ_ONLY_PAGE + 8;
+    g.s.cr4 |= cr4;
+    guest_run(&g);
+    return g;
+}
+
+Test(read_only_page, refuses_a_write_by_gp)
+{
+    GUEST g = store_to_overlay(OVERLAY_WRITE_GP, true, CR4_MCE);
+    EXPECT_EVENT(&g, VEC_GP, 0, CODE0);
+    cr_expect_eq(peek(&g, READ_ONLY_PAGE + 8, 8), 0x1111111111111111);
+}
+
+Test(read_only_page, refuses_a_write_by_mc)
+{
+    GUEST g = store_to_overlay(OVERLAY_WRITE_MC, true, CR4_MCE);
+    EXPECT_EVENT(&g, VEC_MC, NO_ERROR, CODE0);
+    cr_expect_eq(peek(&g, READ_ONLY_PAGE + 8, 8), 0x1111111111111111);
+}
+
+/* SDM 3A §6.15, interrupt 18: the processor shuts down. */
+Test(read_only_page, a_machine_check_that_is_not_enabled_is_the_end)
+{
+    GUEST g = store_to_overlay(OVERLAY_WRITE_MC, true, 0);
+    cr_expect_eq(g.stop, STOP_SHUTDOWN);
+    cr_expect_eq(peek(&g, READ_ONLY_PAGE + 8, 8), 0x1111111111111111);
+}
+
+Test(read_only_page, without_machine_checks_it_is_gp)
+{
+    GUEST g = store_to_overlay(OVERLAY_WRITE_MC, false, 0);
+    EXPECT_EVENT(&g, VEC_GP, 0, CODE0);
+}
+
+/* MOV RAX, [RBX] through a page-directory-pointer table that lies on a read-only page: its accessed bit would be a write. */
+static void load_through(uint64_t entry, int vector)
+{
+    GUEST g = guest_64(VENDOR_INTEL, 0);
+    int overlay = overlay_create(g.machine->memory, "table", OVERLAY_WRITE_GP);
+    overlay_touch(g.machine->memory, overlay);
+    memcpy(overlay_host(g.machine->memory, overlay), &entry, sizeof entry);
+    cr_assert(overlay_place(g.machine->memory, overlay, gpa(READ_ONLY_PAGE)));
+    poke(&g, TABLES + 8 * TABLES_BEHIND, READ_ONLY_PAGE | 7, 8);
+    poke(&g, DATA, 0x3333, 8);
+    CODE(&g, CODE0, 0x48, 0x8b, 0x03, 0xf4);
+    g.s.gpr[RBX] = (uint64_t)TABLES_BEHIND << 39 | DATA;
+    guest_run(&g);
+    cr_expect_eq(stopped_in(&g), vector);
+    cr_expect_eq(peek(&g, READ_ONLY_PAGE, 8), entry, "the table became %#lx", peek(&g, READ_ONLY_PAGE, 8));
+    cr_expect(vector != NO_ERROR || g.s.gpr[RAX] == 0x3333);
+}
+
+Test(read_only_page, keeps_its_accessed_bits)
+{
+    load_through((TABLES + 0x2000) | 7, VEC_GP);
+    load_through((TABLES + 0x2000) | 0x27, NO_ERROR); /* nothing to set */
+}

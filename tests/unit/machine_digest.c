@@ -84,7 +84,7 @@ Test(digest, without_a_chain_sees_the_state_alone)
 Test(digest, sees_ram_overlays_clock_events_and_end)
 {
     struct machine *m = fresh();
-    int o = overlay_create(m->memory, "page", true), e = event_add(m->events, "timer", NULL, NULL);
+    int o = overlay_create(m->memory, "page", OVERLAY_WRITABLE), e = event_add(m->events, "timer", NULL, NULL);
     struct digest seen[6];
     seen[0] = digest_now(NULL, m, visit, m);
     memory_write(m->memory, gpa(0), "x", 1);

@@ -212,7 +212,7 @@ Test(memory, dirty_is_set_by_writes_and_cleared_by_the_digest_alone)
 Test(overlay, hides_ram_and_gives_it_back)
 {
     struct memory *m = fresh(MIB);
-    int o = overlay_create(m, "page", true);
+    int o = overlay_create(m, "page", OVERLAY_WRITABLE);
     uint8_t byte;
     memory_write(m, gpa(0x3000), "r", 1);
     cr_expect(overlay_place(m, o, gpa(0x3000)));
@@ -232,7 +232,7 @@ Test(overlay, is_seen_beyond_ram_and_over_mmio)
 {
     static const struct mmio_ops none = {0};
     struct memory *m = fresh(MIB);
-    int o = overlay_create(m, "page", true);
+    int o = overlay_create(m, "page", OVERLAY_WRITABLE);
     cr_expect(mmio_add(m, "device", gpa(0xfed00000), 0x400, &none, NULL));
     const uint64_t places[] = {0x10000000, MEMORY_HOLE_GPA, 0xfed00000, MEMORY_HIGH_GPA, (1ULL << 52) - PAGE_BYTES};
     for (size_t i = 0; i < ARRAY_COUNT(places); i++) {
@@ -249,7 +249,7 @@ Test(overlay, is_seen_beyond_ram_and_over_mmio)
 Test(overlay, last_placed_is_seen)
 {
     struct memory *m = fresh(MIB);
-    int a = overlay_create(m, "a", true), b = overlay_create(m, "b", true);
+    int a = overlay_create(m, "a", OVERLAY_WRITABLE), b = overlay_create(m, "b", OVERLAY_WRITABLE);
     uint32_t first = (uint32_t)(MIB >> PAGE_SHIFT);
     overlay_place(m, b, gpa(0x1000));
     overlay_place(m, a, gpa(0x1000));
@@ -267,7 +267,7 @@ Test(overlay, refused_place_leaves_it_where_it_was)
 {
     struct told t;
     struct memory *m = listened(&t);
-    int o = overlay_create(m, "page", true);
+    int o = overlay_create(m, "page", OVERLAY_WRITABLE);
     overlay_place(m, o, gpa(0x1000));
     unsigned maps = t.maps;
     cr_expect_not(overlay_place(m, o, gpa(0x1001)));
@@ -281,7 +281,7 @@ Test(overlay, refused_place_leaves_it_where_it_was)
 Test(overlay, read_only_refuses_guest_writes_but_not_its_owner)
 {
     struct memory *m = fresh(MIB);
-    int o = overlay_create(m, "page", false);
+    int o = overlay_create(m, "page", OVERLAY_WRITE_GP);
     bool writable = true;
     overlay_place(m, o, gpa(0x1000));
     memory_frame(m, gpa(0x1000), &writable);
@@ -299,7 +299,7 @@ Test(overlay, every_change_of_the_map_is_told)
 {
     struct told t;
     struct memory *m = listened(&t);
-    int o = overlay_create(m, "page", true);
+    int o = overlay_create(m, "page", OVERLAY_WRITABLE);
     overlay_remove(m, o);
     cr_expect_eq(t.maps, 0, "it lay nowhere");
     overlay_place(m, o, gpa(0x1000));
@@ -315,7 +315,7 @@ Test(overlay, touch_tells_of_the_whole_tracked_page)
 {
     struct told t;
     struct memory *m = listened(&t);
-    int o = overlay_create(m, "page", true);
+    int o = overlay_create(m, "page", OVERLAY_WRITABLE);
     memory_track_set(m, (uint32_t)(MIB >> PAGE_SHIFT), MEMORY_CODE);
     overlay_touch(m, o);
     cr_expect_eq(t.writes, 1);
@@ -328,10 +328,10 @@ Test(overlay, none_is_left_beyond_the_last)
 {
     struct memory *m = fresh(MIB);
     for (int i = 0; i < MEMORY_OVERLAYS; i++) {
-        cr_assert_eq(overlay_create(m, "page", true), i);
+        cr_assert_eq(overlay_create(m, "page", OVERLAY_WRITABLE), i);
         cr_assert(overlay_place(m, i, gpa(0x1000)), "all of them at one page");
     }
-    cr_expect_eq(overlay_create(m, "page", true), -1);
+    cr_expect_eq(overlay_create(m, "page", OVERLAY_WRITABLE), -1);
     cr_expect_eq(frame_at(m, 0x1000), memory_frame_count(m) - 1);
     memory_destroy(m);
 }
@@ -347,7 +347,7 @@ Test(overlay, agrees_with_a_plain_list)
     uint64_t where[OVERLAYS];
     unsigned placed = 0;
     for (int i = 0; i < OVERLAYS; i++) {
-        overlay_create(m, "page", true);
+        overlay_create(m, "page", OVERLAY_WRITABLE);
     }
     for (unsigned step = 0; step < 20000; step++) {
         int o = (int)(prng_next(&r) % OVERLAYS);
@@ -510,7 +510,7 @@ Test(memory_digest, incremental_equals_from_scratch)
 {
     struct memory *m = fresh(MIB);
     struct prng r = {2};
-    int o = overlay_create(m, "page", true);
+    int o = overlay_create(m, "page", OVERLAY_WRITABLE);
     for (unsigned round = 0; round < 200; round++) {
         for (unsigned i = 0; i < prng_next(&r) % 12; i++) {
             uint64_t at = prng_next(&r) % (MIB - 16), value[2] = {prng_next(&r) % 3 ? prng_next(&r) : 0, 0};

@@ -398,7 +398,7 @@ static struct machine *fresh(uint64_t ram, unsigned overlays)
     struct machine *m = machine_create(ram, 1000000000, 7, &why);
     cr_assert_not_null(m);
     for (unsigned i = 0; i < overlays; i++) {
-        overlay_create(m->memory, "page", true);
+        overlay_create(m->memory, "page", OVERLAY_WRITABLE);
     }
     return m;
 }
