@@ -172,6 +172,9 @@ static void place_read(struct vcpu *v, const struct place *p, unsigned bytes, ui
 
 static void place_write(struct vcpu *v, const struct place *p, unsigned bytes, const uint8_t *from)
 {
+    if (p->read_only) {
+        return; /* lost */
+    }
     if (p->host != NULL) {
         if (memory_track(v->machine->memory, p->frame) & (MEMORY_CODE | MEMORY_TABLE)) {
             mmu_tracked_write(v->cpu, p->frame, (uint32_t)(p->gpa & PAGE_OFFSET_MASK), bytes);
@@ -195,6 +198,7 @@ static void prepare_write(struct vcpu *v, const struct place *p, unsigned bytes)
 {
     if (p->read_only) {
         mmu_refuse_write(v, p->frame);
+        return;
     }
     if (p->host == NULL ||
         ((memory_track(v->machine->memory, p->frame) & (MEMORY_CODE | MEMORY_TABLE)) && mmu_write_needs_alone(v, p, bytes))) {
@@ -292,7 +296,8 @@ COLD void *modify_slow(struct vcpu *v, const struct uop *u, uint64_t linear, uns
         prepare_write(v, &s.place[1], s.bytes[1]);
     }
     struct place *p = &s.place[0];
-    if (s.bytes[1] == 0 && p->host != NULL && !(memory_track(v->machine->memory, p->frame) & (MEMORY_CODE | MEMORY_TABLE))) {
+    if (s.bytes[1] == 0 && p->host != NULL && !p->read_only &&
+        !(memory_track(v->machine->memory, p->frame) & (MEMORY_CODE | MEMORY_TABLE))) {
         memory_dirty(v->machine->memory, p->frame);
         return p->host;
     }

@@ -66,9 +66,13 @@ static bool stale_serves(struct vcpu *v, uint64_t linear, enum access access, en
 
 /* TLFS 6.0b §3.13 (hypercall page: #GP), TLFS 2.0a §21.1.2 (statistics: #MC). A processor without machine checks knows #GP
  * alone. */
-_Noreturn void mmu_refuse_write(struct vcpu *v, uint32_t frame)
+void mmu_refuse_write(struct vcpu *v, uint32_t frame)
 {
-    if (overlay_write_of(v->machine->memory, frame) == OVERLAY_WRITE_MC && vp_has(v, FEAT_MCE)) {
+    enum overlay_write write = overlay_write_of(v->machine->memory, frame);
+    if (write == OVERLAY_WRITE_LOST) {
+        return;
+    }
+    if (write == OVERLAY_WRITE_MC && vp_has(v, FEAT_MCE)) {
         vp_raise(v, VEC_MC);
     }
     vp_gp0(v);

@@ -9,11 +9,12 @@ struct place {
     uint8_t *host; /* NULL: MMIO, the local APIC, or nothing */
     uint64_t gpa;
     uint32_t frame;
-    bool read_only; /* an overlay that the guest may not write: mmu_refuse_write() says how it is told */
+    bool read_only; /* a page that the guest may not write: mmu_refuse_write() */
     bool lapic;     /* this VP's local APIC page */
 };
 struct place mmu_place(struct vcpu *v, uint64_t linear, enum access access, enum tlb_kind kind);
-_Noreturn void mmu_refuse_write(struct vcpu *v, uint32_t frame);
+/* A write to a page that the guest may not write: raises what the page's owner wants; returns where it is to be lost. */
+void mmu_refuse_write(struct vcpu *v, uint32_t frame);
 /* Guest-physical address of an instruction byte that is not in memory. */
 uint64_t mmu_fetch_gpa(struct vcpu *v, uint64_t linear);
 /* Would writing here change decoded code, or the way to it? Then the instruction must run alone. */

@@ -28,8 +28,8 @@ struct walk {
 };
 /* By the tables that CR3 names, in the current mode; false: not mapped, w->error. Changes nothing. */
 bool walk_tables(struct vcpu *v, uint64_t linear, struct walk *w);
-/* Sets the accessed bits on the way, and for a write the dirty bit. An entry on a page that the guest may not write is
- * returned, and then none is set; else NULL. */
+/* Sets the accessed bits on the way, and for a write the dirty bit. An entry that lies where the
+ * guest may not write is returned, with nothing set, when that write is to raise an exception; else NULL. */
 const struct step *walk_set_accessed(struct vcpu *v, const struct walk *w, bool write);
 uint64_t walk_read_entry(struct vcpu *v, uint64_t address, unsigned bytes, struct step *s);
 /* SDM 3A §4.6: may this access use these rights? And the error code if not. */

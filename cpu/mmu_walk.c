@@ -21,9 +21,14 @@ uint64_t walk_read_entry(struct vcpu *v, uint64_t address, unsigned bytes, struc
     return s->entry;
 }
 
+static enum overlay_write write_of(const struct vcpu *v, const struct step *s)
+{
+    return overlay_write_of(v->machine->memory, s->frame);
+}
+
 static void set_bits(struct vcpu *v, const struct step *s, uint64_t bits)
 {
-    if ((s->entry & bits) != bits && s->frame != FRAME_NONE) {
+    if ((s->entry & bits) != bits && s->frame != FRAME_NONE && write_of(v, s) == OVERLAY_WRITABLE) {
         uint64_t entry = s->entry | bits;
         memory_dirty(v->machine->memory, s->frame);
         memcpy(memory_frame_host(v->machine->memory, s->frame) + s->offset, &entry, s->bytes);
@@ -195,7 +200,7 @@ const struct step *walk_set_accessed(struct vcpu *v, const struct walk *w, bool 
     for (unsigned i = 0; i < w->steps; i++) {
         const struct step *s = &w->step[i];
         bool lacks = s->frame != FRAME_NONE && ~s->entry & accessed_bits(w, i, write);
-        if (UNLIKELY(lacks) && overlay_write_of(v->machine->memory, s->frame) != OVERLAY_WRITABLE) {
+        if (UNLIKELY(lacks) && write_of(v, s) > OVERLAY_WRITE_LOST) {
             return s;
         }
     }

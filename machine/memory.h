@@ -74,8 +74,9 @@ bool memory_write(struct memory *m, gpa_t at, const void *from, size_t bytes);
 
 /* ---- overlays ---- */
 
-/* What a guest's write to an overlay does: it is made, or raises #GP(0) or a machine check, and changes nothing. */
-enum overlay_write { OVERLAY_WRITABLE, OVERLAY_WRITE_GP, OVERLAY_WRITE_MC };
+/* What a guest's write to an overlay does: it is made; or it changes nothing, and is lost or raises #GP(0) or a machine check.
+ */
+enum overlay_write { OVERLAY_WRITABLE, OVERLAY_WRITE_LOST, OVERLAY_WRITE_GP, OVERLAY_WRITE_MC };
 /* An overlay has its own zeroed frame; `name` is borrowed. Returns its id (>= 0), or -1 when none is left. */
 int overlay_create(struct memory *m, const char *name, enum overlay_write write);
 /* Of any frame; RAM is writable. */

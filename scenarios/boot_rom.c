@@ -29,7 +29,7 @@ static int page_map(struct boot_job *j, uint64_t at, const uint8_t *bytes)
                    : boot_fail(j, "%s: other memory lies at 0x%llx, where the ROM belongs", j->config->kernel.name,
                                (unsigned long long)at);
     }
-    int overlay = overlay_create(memory, "rom", OVERLAY_WRITE_GP);
+    int overlay = overlay_create(memory, "rom", OVERLAY_WRITE_LOST);
     if (overlay < 0) {
         return boot_fail(j, "%s: no page is left for the ROM; a smaller one would fit", j->config->kernel.name);
     }

@@ -278,11 +278,34 @@ Test(read_only_page, without_machine_checks_it_is_gp)
     EXPECT_EVENT(&g, VEC_GP, 0, CODE0);
 }
 
+/* A ROM. */
+Test(read_only_page, loses_a_write)
+{
+    GUEST g = store_to_overlay(OVERLAY_WRITE_LOST, true, CR4_MCE);
+    EXPECT_HALT_AT(&g, CODE0 + 3);
+    cr_expect_eq(peek(&g, READ_ONLY_PAGE + 8, 8), 0x1111111111111111);
+}
+
+/* ... by an instruction that reads it first, and into the page behind it. */
+Test(read_only_page, loses_a_write_and_keeps_the_part_beyond)
+{
+    GUEST g = store_to_overlay(OVERLAY_WRITE_LOST, false, 0);
+    CODE(&g, CODE0, 0x48, 0x01, 0x03, 0x48, 0x87, 0x43, 0xf4, 0xf4); /* ADD [RBX], RAX; XCHG [RBX - 12], RAX; HLT */
+    g.s.activity = VP_RUNNING;
+    g.s.rip = CODE0;
+    guest_run(&g);
+    EXPECT_HALT_AT(&g, CODE0 + 7);
+    cr_expect_eq(peek(&g, READ_ONLY_PAGE + 8, 8), 0x1111111111111111);
+    cr_expect_eq(peek(&g, READ_ONLY_PAGE, 4), 0x11111111);
+    cr_expect_eq(peek(&g, READ_ONLY_PAGE - 4, 4), 0x22222222);
+    cr_expect_eq(g.s.gpr[RAX], 0x1111111100000000);
+}
+
 /* MOV RAX, [RBX] through a page-directory-pointer table that lies on a read-only page: its accessed bit would be a write. */
-static void load_through(uint64_t entry, int vector)
+static void load_through(uint64_t entry, enum overlay_write write, int vector)
 {
     GUEST g = guest_64(VENDOR_INTEL, 0);
-    int overlay = overlay_create(g.machine->memory, "table", OVERLAY_WRITE_GP);
+    int overlay = overlay_create(g.machine->memory, "table", write);
     overlay_touch(g.machine->memory, overlay);
     memcpy(overlay_host(g.machine->memory, overlay), &entry, sizeof entry);
     cr_assert(overlay_place(g.machine->memory, overlay, gpa(READ_ONLY_PAGE)));
@@ -298,6 +321,7 @@ static void load_through(uint64_t entry, int vector)
 
 Test(read_only_page, keeps_its_accessed_bits)
 {
-    load_through((TABLES + 0x2000) | 7, VEC_GP);
-    load_through((TABLES + 0x2000) | 0x27, NO_ERROR); /* nothing to set */
+    load_through((TABLES + 0x2000) | 7, OVERLAY_WRITE_GP, VEC_GP);
+    load_through((TABLES + 0x2000) | 0x27, OVERLAY_WRITE_GP, NO_ERROR); /* nothing to set */
+    load_through((TABLES + 0x2000) | 7, OVERLAY_WRITE_LOST, NO_ERROR);
 }
