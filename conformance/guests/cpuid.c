@@ -24,7 +24,7 @@ static bool extended(uint32_t leaf)
 }
 
 #define NEEDS_TABLE(last)                                                                                                      \
-    NEEDS_THAT(hv_present(), "no hypervisor");                                                                                 \
+    NEEDS_THAT(hv_signs(), "no hypervisor"); /* whose bit in leaf 1 is judged too */                                           \
     NEEDS_EDITION(EDITION_2_0, last)
 
 /* One bit of leaf 1. */

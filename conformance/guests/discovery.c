@@ -99,7 +99,7 @@ TEST(vendor, "disc.vendor")
 
 TEST(signature, "disc.signature")
 {
-    NEEDS_THAT(hv_present(), "no hypervisor");
+    NEEDS_THAT(cpuid(1, 0).ecx >> 31, "no hypervisor"); /* not hv_present(), which asks for the signature */
     EXPECT_EQ(reg(HV_CPUID_INTERFACE, EAX), 0x31237648);
 }
 
