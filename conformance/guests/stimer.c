@@ -719,6 +719,15 @@ TEST(direct_withheld, "stimer.direct.withheld")
     EXPECT_EQ(irq_count(VECTOR_A), 0);
 }
 
+static bool anything_requested(void)
+{
+    uint32_t any = 0;
+    for (unsigned vector = 0; vector < 256; vector += 32) {
+        any |= lapic_read(LAPIC_IRR + vector / 2) | lapic_read(LAPIC_ISR + vector / 2);
+    }
+    return any != 0;
+}
+
 TEST(direct_vector_below_16, "stimer.direct.bad-vector")
 {
     NEEDS_DIRECT();
@@ -727,6 +736,6 @@ TEST(direct_vector_below_16, "stimer.direct.bad-vector")
         wrmsr_try(count_msr(0), 1);
         wrmsr_try(config_msr(0), HV_STIMER_ENABLED | direct(vector));
         spin_100ns(200);
-        EXPECT(!lapic_bit(LAPIC_IRR, vector) && !lapic_bit(LAPIC_ISR, vector), "vector %u", vector);
+        EXPECT(!anything_requested(), "vector %u", vector);
     }
 }
