@@ -629,29 +629,6 @@ TEST(hint_enlightened_vmcs, "disc.hint.enlightened-vmcs")
     EXPECT(!has(UseVmcsEnlightenments));
 }
 
-static uint64_t toggle_pge(void)
-{
-    uint64_t cr4;
-    enum { CR4_PGE = 1 << 7 };
-    __asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
-    __asm__ volatile("mov %0, %%cr4" ::"r"(cr4 ^ CR4_PGE) : "memory");
-    __asm__ volatile("mov %0, %%cr4" ::"r"(cr4) : "memory");
-    return cr4;
-}
-
-TEST(hint_direct_flush, "disc.hint.direct-local-flush")
-{
-    NEEDS(UseDirectLocalFlushEntire);
-    volatile uint64_t *a = page_alloc(), *b = page_alloc(), *at = (volatile uint64_t *)KIT_GVA;
-    a[0] = 1;
-    b[0] = 2;
-    map(KIT_GVA, gpa_of(a), MAP_WRITE | MAP_GLOBAL);
-    EXPECT_EQ(at[0], 1);
-    *pte_of(KIT_GVA) = *pte_of(KIT_GVA) - gpa_of(a) + gpa_of(b);
-    toggle_pge();
-    EXPECT_EQ(at[0], 2);
-}
-
 TEST(spin_count, "disc.spin-count")
 {
     NEEDS(AccessHypercallMsrs);

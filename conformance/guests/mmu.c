@@ -172,11 +172,12 @@ static void toggle_flushes(uint64_t bit)
     globals_on(false);
 }
 
-TEST(cr4_pge, "mmu.cr4.pge", "mmu.hint.direct")
+TEST(cr4_pge, "mmu.cr4.pge", "mmu.hint.direct", "disc.hint.direct-local-flush")
 {
     NEEDS_HV();
     if (!has(UseDirectLocalFlushEntire)) {
         skip_for("mmu.hint.direct", "UseDirectLocalFlushEntire is not announced");
+        skip_for("disc.hint.direct-local-flush", "UseDirectLocalFlushEntire is not announced");
     }
     if (has(UseDirectLocalFlushEntire)) {
         toggle_flushes(CR4_PGE);
