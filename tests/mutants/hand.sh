@@ -1,4 +1,4 @@
-# Mutants by hand: hand.txt's records, each one change to one line of the source. Sourced by run.
+# Mutants by hand: the records of hand/*.txt, each one change to one line of the source. Sourced by run.
 #
 #     mutant NAME
 #     file tlfs/synic.c
@@ -18,9 +18,13 @@ hand_copy() {
     done
 }
 
+hand_records() {
+    cat "$here"/hand/*.txt
+}
+
 hand_mutants() { # prints the names of those it ran
     local name names=()
-    for name in $(sed -n 's/^mutant //p' "$here/hand.txt"); do
+    for name in $(hand_records | sed -n 's/^mutant //p'); do
         ! wanted "hand:$name" || names+=("$name")
     done
     [ ${#names[@]} -gt 0 ] || return 0
@@ -35,8 +39,8 @@ hand_mutants() { # prints the names of those it ran
 
 hand_mutant() { # NAME
     local name=$1 file
-    file=$(awk -v name="$name" '$1 == "mutant" { on = $2 == name } on && $1 == "file" { print $2 }' "$here/hand.txt")
-    awk -v name="$name" -v records="$here/hand.txt" '
+    file=$(hand_records | awk -v name="$name" '$1 == "mutant" { on = $2 == name } on && $1 == "file" { print $2 }')
+    awk -v name="$name" -v records=<(hand_records) '
         BEGIN {
             while ((getline line < records) > 0) {
                 if (line ~ /^mutant /) on = substr(line, 8) == name
@@ -47,8 +51,8 @@ hand_mutant() { # NAME
         { bare = $0; sub(/^[ \t]+/, "", bare) }
         bare == find { printf "%s", put; found++; next }
         { print }
-        END { exit found != 1 }' "$house/$file" >"$hand_tree/$file" || give_up "hand.txt: $name: its line does not stand once in $file"
-    cmake --build "$hand_tree/build" --target orrery >"$out/hand.log" 2>&1 || { cat "$out/hand.log" >&2 && give_up "hand.txt: $name does not compile"; }
+        END { exit found != 1 }' "$house/$file" >"$hand_tree/$file" || give_up "hand: $name: its line does not stand once in $file"
+    cmake --build "$hand_tree/build" --target orrery >"$out/hand.log" 2>&1 || { cat "$out/hand.log" >&2 && give_up "hand: $name does not compile"; }
     if judged "$out/hand.judged" "$hand_tree/build/orrery" --jobs "$jobs"; then
         fallen "hand:$name" "$out/sound/whole" "$out/hand.judged" >"$out/fallen/hand_$name"
     else

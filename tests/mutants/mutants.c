@@ -37,7 +37,7 @@ static struct {
     uint32_t index; /* MSR, leaf or call code */
     enum msr_fault fault;
     unsigned word;
-    char how[8]; /* cpuid: a bit's number, "zero", "more" */
+    char how[8]; /* cpuid: a bit's number, "zero", "one", "ones", "more" */
     hv_status_t from, to;
     FILE *record;
 } chosen;
@@ -84,15 +84,28 @@ static bool msr_fault_fits(const struct msr_row *row, enum msr_fault fault)
     }
 }
 
+/* What no text gives a meaning to, and values that fit no partition. */
+static void list_reserved(void)
+{
+    static const char *const faults[] = {"40000000:eax:0",  "40000000:eax:8",   "40000003:eax:31",   "40000003:ebx:31",
+                                         "40000003:ecx:2",  "40000003:ecx:31",  "40000003:edx:31",   "40000004:eax:31",
+                                         "40000004:ecx:31", "40000005:eax:one", "40000005:eax:ones", "40000005:ebx:30",
+                                         "40000006:eax:31", "40000008:eax:31"};
+    for (size_t i = 0; i < ARRAY_COUNT(faults); i++) {
+        printf("cpuid:%s\n", faults[i]);
+    }
+}
+
 /* What the processor says of itself: the bits and words that the texts name, and whether there is a hypervisor. */
 static void list_processor_leaves(void)
 {
-    static const char *const others[] = {"00000000:eax:zero", "00000000:eax:more", "00000001:ebx:zero", "00000005:eax:more",
-                                         "00000005:ebx:more", "00000005:ecx:more", "00000005:edx:more", "00000006:eax:more",
-                                         "80000000:eax:zero", "80000001:ecx:2",    "80000001:edx:20",   "80000001:edx:26",
-                                         "80000001:edx:27",   "80000001:edx:29",   "80000007:edx:more", "80000008:eax:zero",
-                                         "80000008:eax:more", "8000000a:eax:more", "8000000a:ebx:more", "8000000a:ecx:more",
-                                         "8000000a:edx:more"};
+    static const char *const others[] = {
+        "00000000:eax:zero", "00000000:eax:more", "00000001:eax:14",   "00000001:eax:31",   "00000001:ebx:zero",
+        "00000003:eax:more", "00000004:edx:more", "00000005:eax:more", "00000005:ebx:more", "00000005:ecx:more",
+        "00000005:edx:more", "00000006:eax:more", "0000000a:eax:more", "80000000:eax:zero", "80000001:ecx:2",
+        "80000001:edx:20",   "80000001:edx:26",   "80000001:edx:27",   "80000001:edx:29",   "80000007:edx:8",
+        "80000007:edx:more", "80000008:eax:zero", "80000008:eax:more", "80000009:eax:more", "8000000a:eax:more",
+        "8000000a:ebx:more", "8000000a:ecx:more", "8000000a:edx:more", "8000000b:eax:more"};
     static const uint32_t unnamed_ecx = 0x04982201, unnamed_edx = 0x18000000;
     for (unsigned bit = 0; bit < 32; bit++) {
         if (!(unnamed_ecx >> bit & 1)) {
@@ -131,6 +144,7 @@ static void list(const struct profile *profile)
             printf("cpuid:%08x:%s:more\n", leaf, register_names[word]);
         }
     }
+    list_reserved();
     list_processor_leaves();
     for (size_t i = 0; i < hv_hypercall_row_count; i++) {
         const struct hypercall_row *row = &hv_hypercall_rows[i];
@@ -199,16 +213,27 @@ static uint64_t highest_bit(uint64_t mask)
  * meaning, by the text; there it is one that has. */
 static uint64_t refused_bit(const struct msr_row *row)
 {
+    enum {
+        HV_X64_MSR_HYPERCALL = 0x40000001,
+        HV_X64_MSR_VP_ASSIST_PAGE = 0x40000073,
+        HV_X64_MSR_SCONTROL = 0x40000080,
+        HV_X64_MSR_SINT0 = 0x40000090,
+        HV_X64_MSR_SINT15 = 0x4000009f,
+        HV_X64_MSR_REENLIGHTENMENT_CONTROL = 0x40000106,
+    };
     switch (row->index) {
-    case 0x40000001: /* a page beyond the GPA space may be refused (hcpg.moves.beyond, vp.assist.beyond): one within */
-    case 0x40000073:
+    case HV_X64_MSR_HYPERCALL: /* a page beyond the GPA space may be refused (hcpg.moves.beyond, vp.assist.beyond): one within
+                                */
+    case HV_X64_MSR_VP_ASSIST_PAGE:
         return PAGE_BYTES;
-    case 0x40000080: /* SCONTROL: all but bit 0 is RsvdP */
+    case HV_X64_MSR_SCONTROL: /* all but bit 0 is RsvdP */
         return 1;
-    case 0x40000106: /* REENLIGHTENMENT_CONTROL: there are not so many VPs; its enable bit */
+    case HV_X64_MSR_REENLIGHTENMENT_CONTROL: /* there are not so many VPs: its enable bit */
         return 1 << 16;
-    default: /* SINTs: RsvdP above auto-EOI */
-        return row->index >= 0x40000090 && row->index <= 0x4000009f ? 1 << 17 : highest_bit(~row->must_be_zero);
+    case HV_X64_MSR_SINT0 ... HV_X64_MSR_SINT15: /* RsvdP above auto-EOI */
+        return 1 << 17;
+    default:
+        return highest_bit(~row->must_be_zero);
     }
 }
 
@@ -331,6 +356,8 @@ static void mutant_cpuid(void *owner, struct vcpu *vp, uint32_t leaf, uint32_t s
         uint32_t *word = words[chosen.word];
         if (strcmp(chosen.how, "zero") == 0) {
             *word = 0;
+        } else if (strncmp(chosen.how, "one", 3) == 0) {
+            *word = chosen.how[3] == 's' ? UINT32_MAX : 1;
         } else if (strcmp(chosen.how, "more") == 0) {
             (*word)++;
         } else {

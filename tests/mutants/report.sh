@@ -14,7 +14,11 @@ report() { # DIR...
     : >"$sum/all"
     for dir in "$@"; do
         cat "$dir/mutants" >>"$sum/mutants"
-        awk 'FNR == NR { anew[$1]; next } !($1 in anew)' "$dir/mutants" "$sum/all" >"$sum/kept"
+        if [ -e "$dir/beside" ]; then
+            cp "$sum/all" "$sum/kept"
+        else
+            awk 'FNR == NR { anew[$1]; next } !($1 in anew)' "$dir/mutants" "$sum/all" >"$sum/kept"
+        fi
         cat "$sum/kept" "$dir"/fallen/* >"$sum/all"
         awk '$2 == "pass" { sub(/^[0-9]+:/, "", $1); print $1 }' "$dir/sound/whole" >>"$sum/sound"
     done
@@ -29,7 +33,7 @@ report() { # DIR...
 
     {
         cat "$here/expected"
-        awk '$1 == "mutant" { name = $2 } $1 == "fails" { $1 = "hand:" name; print }' "$here/hand.txt"
+        cat "$here"/hand/*.txt | awk '$1 == "mutant" { name = $2 } $1 == "fails" { $1 = "hand:" name; print }'
     } >"$sum/may"
     grep -v ' \*$' "$sum/may" >"$sum/may.named"
     grep -v ' \*$' "$sum/all" >"$sum/falls" || true
