@@ -420,15 +420,6 @@ TEST(sint_polling_announced, "disc.edx.sint-polling")
 }
 
 /* The lock itself would outlast the test: hypercall_lock.c sets it. Here its place has to read zero before. */
-TEST(msr_lock_announced, "disc.edx.msr-lock")
-{
-    NEEDS(HypercallMsrLockAvailable);
-    NEEDS(AccessHypercallMsrs);
-    EXPECT_EQ(rdmsr(HV_X64_MSR_HYPERCALL) & 2, 0);
-    EXPECT(hv_enable());
-    EXPECT_EQ(rdmsr(HV_X64_MSR_HYPERCALL) & 2, 0);
-}
-
 TEST(direct_timers_announced, "disc.edx.direct-timers")
 {
     NEEDS(DirectSyntheticTimers);

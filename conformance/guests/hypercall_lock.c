@@ -16,7 +16,8 @@ static bool calls(void)
     return HV_STATUS_OF(hv_fast(HvCallNotifyLongSpinWait, 1, 0)) == HV_STATUS_SUCCESS;
 }
 
-TEST(lock, "hcpg.lock.bit", "hcpg.lock.immutable", "hcpg.lock.page-stays", "hcpg.lock.identity", "hcpg.lock.other-vp")
+TEST(lock, "hcpg.lock.bit", "hcpg.lock.immutable", "hcpg.lock.page-stays", "hcpg.lock.identity", "hcpg.lock.other-vp",
+     "disc.edx.msr-lock")
 {
     NEEDS(AccessHypercallMsrs);
     NEEDS(HypercallMsrLockAvailable);
@@ -30,6 +31,7 @@ TEST(lock, "hcpg.lock.bit", "hcpg.lock.immutable", "hcpg.lock.page-stays", "hcpg
     uint64_t locked = hv_page() | 3;
     EXPECT_EQ_FOR("hcpg.lock.bit", wrmsr_try(HV_X64_MSR_HYPERCALL, locked), NO_FAULT);
     EXPECT_EQ_FOR("hcpg.lock.bit", rdmsr(HV_X64_MSR_HYPERCALL), locked);
+    EXPECT_EQ_FOR("disc.edx.msr-lock", rdmsr(HV_X64_MSR_HYPERCALL) & 2, 2);
 
     static const uint64_t changes[] = {0, 1, 2, 0xffe};
     for (unsigned i = 0; i < ARRAY_COUNT(changes); i++) {
