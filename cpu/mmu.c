@@ -159,11 +159,11 @@ struct place mmu_place(struct vcpu *v, uint64_t linear, enum access access, enum
     uint64_t page = w.page & v->cpu->a20_mask;
     struct place p = {.gpa = page | (linear & PAGE_OFFSET_MASK)};
     p.frame = memory_frame(m, gpa(page), &writable);
-    p.read_only = p.frame != FRAME_NONE && !writable;
     if (UNLIKELY(lapic_mmio_gpa(v) == page)) {
         p.frame = FRAME_NONE;
         p.lapic = true;
     }
+    p.read_only = p.frame != FRAME_NONE && !writable;
     if (p.frame == FRAME_NONE) {
         io_remember(v, &w, &p, linear, access, kind);
         return p;

@@ -282,6 +282,7 @@ int overlay_create(struct memory *m, const char *name, enum overlay_write write)
 
 enum overlay_write overlay_write_of(const struct memory *m, uint32_t frame)
 {
+    assert(frame < m->frame_count);
     return frame < m->ram_frames ? OVERLAY_WRITABLE : m->overlays[frame - m->ram_frames].write;
 }
 

@@ -79,7 +79,7 @@ bool memory_write(struct memory *m, gpa_t at, const void *from, size_t bytes);
 enum overlay_write { OVERLAY_WRITABLE, OVERLAY_WRITE_LOST, OVERLAY_WRITE_GP, OVERLAY_WRITE_MC };
 /* An overlay has its own zeroed frame; `name` is borrowed. Returns its id (>= 0), or -1 when none is left. */
 int overlay_create(struct memory *m, const char *name, enum overlay_write write);
-/* Of any frame; RAM is writable. */
+/* Of any frame but FRAME_NONE; RAM is writable. */
 enum overlay_write overlay_write_of(const struct memory *m, uint32_t frame);
 /* Hides whatever lies at the page; false (and the overlay stays where it was) if `at` is beyond 2^52 or unaligned.
  * Of several overlays at one page the last placed is seen. */

@@ -325,3 +325,20 @@ Test(read_only_page, keeps_its_accessed_bits)
     load_through((TABLES + 0x2000) | 0x27, OVERLAY_WRITE_GP, NO_ERROR); /* nothing to set */
     load_through((TABLES + 0x2000) | 7, OVERLAY_WRITE_LOST, NO_ERROR);
 }
+
+/* The local APIC's page lies above all memory: what a hypervisor laid there does not matter to a write. */
+Test(read_only_page, below_the_local_apic_is_not_met)
+{
+    enum { LAPIC_PAGE = 0xfee00000, TPR = 0x80 };
+    GUEST g = guest_64(VENDOR_INTEL, 0);
+    int overlay = overlay_create(g.machine->memory, "page", OVERLAY_WRITE_GP);
+    cr_assert(overlay_place(g.machine->memory, overlay, gpa(LAPIC_PAGE)));
+    poke(&g, TABLES + 0x2000 + 8 * 8, (LAPIC_PAGE & ~0x1fffffULL) | 0x87, 8);
+    CODE(&g, CODE0, 0x89, 0x03, 0xf4); /* MOV [RBX], EAX; HLT */
+    g.s.gpr[RAX] = 0x30;
+    g.s.gpr[RBX] = 0x1000000 + (LAPIC_PAGE & 0x1fffff) + TPR;
+    guest_run(&g);
+    EXPECT_HALT_AT(&g, CODE0 + 2);
+    cr_expect_eq(lapic_cr8(g.vp), 3);
+    cr_expect_eq(peek(&g, LAPIC_PAGE + TPR, 4), 0);
+}
