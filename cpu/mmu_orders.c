@@ -99,7 +99,7 @@ static void set_accessed(struct vcpu *v, const struct walk *w, bool mapped, bool
             mmu_tracked_write(v->cpu, used.step[i].frame, used.step[i].offset, used.step[i].bytes);
         }
     }
-    walk_set_accessed(v, &used, dirty);
+    (void)walk_set_accessed(v, &used, dirty); /* bits that may not be written stay as they are: no order raises an exception */
 }
 
 enum vp_walk vp_walk(struct vcpu *v, gva_t linear, unsigned how, struct vp_walk_result *result)

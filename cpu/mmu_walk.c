@@ -200,7 +200,7 @@ const struct step *walk_set_accessed(struct vcpu *v, const struct walk *w, bool 
     for (unsigned i = 0; i < w->steps; i++) {
         const struct step *s = &w->step[i];
         bool lacks = s->frame != FRAME_NONE && ~s->entry & accessed_bits(w, i, write);
-        if (UNLIKELY(lacks) && write_of(v, s) > OVERLAY_WRITE_LOST) {
+        if (UNLIKELY(lacks) && write_of(v, s) != OVERLAY_WRITABLE && write_of(v, s) != OVERLAY_WRITE_LOST) {
             return s;
         }
     }
