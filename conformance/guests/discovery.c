@@ -419,7 +419,6 @@ TEST(sint_polling_announced, "disc.edx.sint-polling")
     EXPECT_EQ(rdmsr(HV_X64_MSR_SINT0), value);
 }
 
-/* The lock itself would outlast the test: hypercall_lock.c sets it. Here its place has to read zero before. */
 TEST(direct_timers_announced, "disc.edx.direct-timers")
 {
     NEEDS(DirectSyntheticTimers);
